@@ -1,0 +1,47 @@
+//! Every bound a peer is held to, in one place.
+//!
+//! These are the wire's hard limits: a message over one of them is refused before memory is taken
+//! for it, whatever the configuration says. Knobs of the runtime may be stricter, never laxer.
+
+use std::time::Duration;
+
+/// Bytes of one handshake message.
+pub const HANDSHAKE: usize = 16 * 1024;
+/// Bytes of one signed record (entry, departure or suspicion) as it travels.
+pub const ENTRY: usize = 3 * 1024;
+/// Tags of one entry.
+pub const TAGS: usize = 64;
+/// Bytes of one tag.
+pub const TAG: usize = 64;
+/// Bytes of a node's human name.
+pub const NODE_NAME: usize = 64;
+/// Streams of one entry.
+pub const STREAMS: usize = 64;
+/// Bytes of a stream's name.
+pub const STREAM_NAME: usize = 128;
+/// Bytes of a network's name.
+pub const NETWORK_NAME: usize = 128;
+/// Transport addresses of one entry or invite.
+pub const ADDRS: usize = 8;
+/// Bytes of one page of a catalog sync.
+pub const SYNC_PAGE: usize = 256 * 1024;
+/// Entries a catalog holds.
+pub const CATALOG: usize = 10_000;
+/// Bytes of one encoded item.
+pub const ITEM: usize = 1024 * 1024;
+/// Bytes of one batch of more than one item; a larger item travels alone.
+pub const BATCH: usize = 64 * 1024;
+/// Bytes that a data frame may take: one item of the largest size and the frame's own words.
+pub const FRAME: usize = ITEM + 64;
+/// Bytes of a control message on a subscription.
+pub const CONTROL: usize = 16 * 1024;
+/// Bytes of an encoded schema.
+pub const SCHEMA: usize = 12 * 1024;
+/// Nesting depth of a schema.
+pub const SCHEMA_DEPTH: usize = 32;
+/// Bytes of one gossip message (iroh-gossip's default).
+pub const GOSSIP: usize = 4096;
+/// Time for each phase of a handshake.
+pub const HANDSHAKE_PHASE: Duration = Duration::from_secs(5);
+/// How far ahead of the local clock a revision may lie.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(24 * 60 * 60);
