@@ -1,0 +1,174 @@
+use std::convert::Infallible;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use proptest::prelude::*;
+
+use super::*;
+
+fn put(item: &[u8]) -> impl FnOnce(&mut BytesMut) -> Result<(), Infallible> {
+    move |buf| {
+        buf.put_slice(item);
+        Ok(())
+    }
+}
+
+fn seal(items: &[Vec<u8>], first: Seq) -> Bytes {
+    let mut builder = Builder::new(1024);
+    for item in items {
+        builder.push(put(item)).unwrap();
+    }
+    builder.seal(first, 99).unwrap()
+}
+
+fn read(frame: &Bytes) -> Result<Frame, FrameError> {
+    let header = Header::parse(frame[..HEADER].try_into().unwrap())?;
+    assert_eq!(header.len, frame.len() - HEADER);
+    Frame::parse(header.kind, frame.slice(HEADER..))
+}
+
+fn items(batch: &Batch) -> Vec<(Seq, Vec<u8>)> {
+    let mut position = batch.start();
+    std::iter::from_fn(|| batch.next(&mut position).map(|(seq, item)| (seq, item.to_vec())))
+        .collect()
+}
+
+#[test]
+fn golden_bytes() {
+    let frame = seal(&[b"ab".to_vec(), Vec::new(), vec![7; 130]], 0x0102);
+    let mut expected = vec![1, 156, 0, 0, 0];
+    expected.extend([2, 1, 0, 0, 0, 0, 0, 0]);
+    expected.extend([3, 0, 0, 0]);
+    expected.extend([99, 0, 0, 0, 0, 0, 0, 0]);
+    expected.extend([2, b'a', b'b', 0, 130, 1]);
+    expected.extend([7; 130]);
+    assert_eq!(expected.len() - HEADER, 156);
+    assert_eq!(&frame[..], &expected[..]);
+    assert_eq!(
+        &gap(1, 258)[..],
+        &[3, 16, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0]
+    );
+    assert_eq!(&end(0x102)[..], &[4, 4, 0, 0, 0, 2, 1, 0, 0]);
+}
+
+#[test]
+fn hostile_headers_are_refused_before_memory_is_taken() {
+    assert_eq!(Header::parse([9, 0, 0, 0, 0]), Err(FrameError::UnknownKind(9)));
+    assert_eq!(
+        Header::parse([1, 0xff, 0xff, 0xff, 0xff]),
+        Err(FrameError::Length { kind: Kind::Batch, got: 0xffff_ffff })
+    );
+    assert!(Header::parse([1, 0, 0, 0, 0]).is_err());
+    assert!(Header::parse([3, 17, 0, 0, 0]).is_err());
+}
+
+#[test]
+fn a_failed_item_leaves_the_batch_as_it_was() {
+    let mut builder = Builder::new(64);
+    builder.push(put(b"one")).unwrap();
+    let failed: Result<(), &str> = builder.push(|buf| {
+        buf.put_slice(&[1; 500]);
+        Err("no")
+    });
+    assert_eq!(failed, Err("no"));
+    builder.push(put(b"two")).unwrap();
+    let batch = Batch::of_frame(&builder.seal(5, 0).unwrap()).unwrap();
+    assert_eq!(items(&batch), vec![(5, b"one".to_vec()), (6, b"two".to_vec())]);
+    assert!(builder.seal(7, 0).is_none());
+}
+
+#[test]
+fn a_failed_first_item_leaves_no_header_behind() {
+    let mut builder = Builder::new(64);
+    let failed: Result<(), &str> = builder.push(|_| Err("no"));
+    assert_eq!(failed, Err("no"));
+    assert!(builder.is_empty() && builder.bytes() == 0);
+    builder.push(put(b"x")).unwrap();
+    assert!(Batch::of_frame(&builder.seal(0, 0).unwrap()).is_some());
+}
+
+#[test]
+fn small_batches_share_a_block() {
+    let mut builder = Builder::new(64 * 1024);
+    let frames: Vec<Bytes> = (0..100)
+        .map(|seq| {
+            builder.push(put(b"small")).unwrap();
+            builder.seal(seq, 0).unwrap()
+        })
+        .collect();
+    let first = frames[0].as_ptr() as usize;
+    let last = frames[99].as_ptr() as usize;
+    assert_eq!(last - first, 99 * frames[0].len());
+}
+
+#[test]
+fn sequence_refuses_holes_and_repetition() {
+    let mut sequence = Sequence::at(10);
+    let batch = read(&seal(&[vec![1], vec![2]], 10)).unwrap();
+    sequence.accept(&batch).unwrap();
+    assert_eq!(sequence.next(), 12);
+    assert_eq!(
+        sequence.accept(&batch),
+        Err(FrameError::OutOfSequence { expected: 12, got: 10 })
+    );
+    sequence.accept(&Frame::Gap { from: 12, to: 20 }).unwrap();
+    assert!(sequence.accept(&Frame::Gap { from: 21, to: 22 }).is_err());
+    assert_eq!(sequence.next(), 20);
+}
+
+#[test]
+fn overflowing_ranges_are_refused() {
+    let frame = seal(&[vec![1], vec![2]], u64::MAX - 1);
+    assert_eq!(read(&frame), Err(FrameError::Overflow));
+}
+
+#[test]
+fn only_the_shortest_length_is_valid() {
+    let mut frame = BytesMut::from(&seal(&[vec![1]], 0)[..]);
+    // Length 1 written as two bytes.
+    frame.truncate(HEADER + 20);
+    frame.extend_from_slice(&[0x81, 0x00, 1]);
+    assert_eq!(
+        Frame::parse(Kind::Batch, frame.freeze().slice(HEADER..)),
+        Err(FrameError::Item { index: 0 })
+    );
+}
+
+proptest! {
+    #[test]
+    fn round_trip(
+        items_in in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 1..50),
+        first in 0..u64::MAX / 2,
+        from in 0usize..60,
+    ) {
+        let frame = seal(&items_in, first);
+        let Frame::Batch(batch) = read(&frame).unwrap() else { panic!("not a batch") };
+        let expected: Vec<_> = (first..).zip(items_in.iter().cloned()).collect();
+        prop_assert_eq!(items(&batch), expected.clone());
+        let rest = batch.frame_from(first + from as u64);
+        match rest {
+            None => prop_assert!(from >= items_in.len()),
+            Some(rest) => {
+                let rest = Batch::of_frame(&rest).unwrap();
+                prop_assert_eq!(items(&rest), expected[from..].to_vec());
+                prop_assert_eq!(rest.sent_at_us(), 99);
+            }
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        for kind in [Kind::Batch, Kind::Gap, Kind::End] {
+            if let Ok(Frame::Batch(batch)) = Frame::parse(kind, Bytes::from(body.clone())) {
+                prop_assert_eq!(items(&batch).len(), batch.count() as usize);
+            }
+        }
+    }
+
+    #[test]
+    fn cut_frames_are_refused(cut in 0usize..100) {
+        let frame = seal(&[vec![1; 40], vec![2; 40]], 3);
+        let body = frame.slice(HEADER..);
+        prop_assume!(cut < body.len());
+        prop_assert!(Frame::parse(Kind::Batch, body.slice(..cut)).is_err());
+    }
+}

@@ -1,0 +1,114 @@
+//! One proven connection to a peer, and who uses it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use iroh::endpoint::{Connection, ConnectionError};
+use rivermesh_proto::{NodeId, code::Code, wire::StreamKind};
+
+use super::stream::{self, Reader, WriteError, Writer};
+
+/// A proven connection to a peer: both sides have shown the network key and their entries.
+#[derive(Debug)]
+pub(crate) struct Link {
+    connection: Connection,
+    peer: NodeId,
+    instance: u64,
+    dialed: bool,
+    uses: AtomicUsize,
+}
+
+impl Link {
+    pub(crate) fn new(connection: Connection, instance: u64, dialed: bool) -> Self {
+        let peer = connection.remote_id();
+        Self { connection, peer, instance, dialed, uses: AtomicUsize::new(0) }
+    }
+
+    /// The node at the other end.
+    pub(crate) fn peer(&self) -> NodeId {
+        self.peer
+    }
+
+    /// Which life of the peer's process this is.
+    pub(crate) fn instance(&self) -> u64 {
+        self.instance
+    }
+
+    /// Whether this node dialed; otherwise the peer did.
+    pub(crate) fn dialed(&self) -> bool {
+        self.dialed
+    }
+
+    /// Names this connection among all of this process.
+    pub(crate) fn id(&self) -> usize {
+        self.connection.stable_id()
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The transport's current estimate of the round-trip time on the path in use.
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        let paths = self.connection.paths();
+        let selected = paths.iter().find(iroh::endpoint::Path::is_selected);
+        selected.or_else(|| paths.iter().next()).map(|path| path.rtt())
+    }
+
+    /// Opens a stream of this kind in both directions.
+    pub(crate) async fn open(&self, kind: StreamKind) -> Result<(Writer, Reader), WriteError> {
+        stream::open(&self.connection, Some(kind)).await
+    }
+
+    /// Opens a stream of this kind that only we write to.
+    pub(crate) async fn open_uni(&self, kind: StreamKind) -> Result<Writer, WriteError> {
+        stream::open_uni(&self.connection, kind).await
+    }
+
+    /// Resolves with the reason when the connection is lost or closed.
+    pub(crate) async fn closed(&self) -> ConnectionError {
+        self.connection.closed().await
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.connection.close_reason().is_some()
+    }
+
+    /// Closes the connection at once, with all its streams.
+    pub(crate) fn close(&self, code: Code) {
+        stream::close(&self.connection, code);
+    }
+
+    /// Marks the link as used; an unused one is closed after a while.
+    pub(crate) fn hold(self: &Arc<Self>) -> Use {
+        self.uses.fetch_add(1, Ordering::Relaxed);
+        Use(Arc::clone(self))
+    }
+
+    pub(crate) fn is_used(&self) -> bool {
+        self.uses.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// Somebody's use of a [`Link`]; ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Use(Arc<Link>);
+
+impl std::ops::Deref for Use {
+    type Target = Arc<Link>;
+
+    fn deref(&self) -> &Arc<Link> {
+        &self.0
+    }
+}
+
+impl Drop for Use {
+    fn drop(&mut self) {
+        self.0.uses.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,21 @@
+//! Connections: one per pair of nodes, proven before use, shared by everything above.
+//!
+//! | file | story |
+//! | --- | --- |
+//! | `endpoint` | the iroh endpoint and its QUIC settings |
+//! | `stream` | the only code that reads and writes QUIC streams; everything else speaks messages and frames |
+//! | `handshake` | runs the handshake of `rivermesh_proto::handshake` on a new connection |
+//! | `link` | one proven connection to a peer, and who uses it |
+//! | `peers` | all links: dialling, accepting, and which of two connections to keep |
+
+pub(crate) mod endpoint;
+pub(crate) mod handshake;
+pub(crate) mod link;
+pub(crate) mod peers;
+pub(crate) mod stream;
+
+pub(crate) use self::{
+    link::{Link, Use},
+    peers::{ConnectError, Directory, LinkEvent, Peers, Subscription},
+    stream::{ReadError, Reader, WriteError, Writer},
+};

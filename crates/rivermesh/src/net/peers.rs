@@ -1,0 +1,566 @@
+//! All links: dialling, accepting, and which of two connections to one peer to keep.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use iroh::{
+    Endpoint, EndpointAddr,
+    endpoint::{Connection, ConnectionError, Incoming},
+};
+use rivermesh_proto::{
+    NodeId,
+    code::Code,
+    handshake::{Hello, Role},
+    wire::{self, StreamKind},
+};
+use thiserror::Error;
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tracing::{debug, trace};
+
+use super::{
+    handshake::{self, Failure, Membership},
+    link::{Link, Use},
+    stream::{self, Reader, Writer},
+};
+use crate::task::Tasks;
+
+/// Limits on connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Connections in all, both directions. More incoming ones are refused. Default 4,096.
+    pub max_connections: usize,
+    /// Incoming connections that may be in their handshake at once. Default 256. An unproven peer
+    /// costs one of these places for at most a few handshake phases of 5 s.
+    pub max_handshakes: usize,
+    /// Incoming connections in their handshake from one IP address. Default 32.
+    pub max_handshakes_per_address: usize,
+    /// Dials in flight. Default 16.
+    pub max_dials: usize,
+    /// How long a dial may take, handshake included. Default 5 s.
+    pub dial_timeout: Duration,
+    /// How long a connection that nothing uses is kept. Default 15 s.
+    pub idle_after: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_connections: 4096,
+            max_handshakes: 256,
+            max_handshakes_per_address: 32,
+            max_dials: 16,
+            dial_timeout: Duration::from_secs(5),
+            idle_after: Duration::from_secs(15),
+        }
+    }
+}
+
+/// What connections need to know of the catalog.
+pub(crate) trait Directory: Send + Sync + 'static {
+    /// What this node says of itself in a handshake.
+    fn hello(&self) -> Hello;
+    /// Takes the entry that a peer showed in a handshake, or tells why the peer is not welcome.
+    fn admit(&self, peer: NodeId, record: Bytes) -> Result<(), Code>;
+    /// Where a peer can be reached, as far as this node knows.
+    fn address(&self, peer: NodeId) -> EndpointAddr;
+}
+
+/// What happens on links, for discovery.
+#[derive(Debug)]
+pub(crate) enum LinkEvent {
+    /// A peer is connected; it may have been before, on a link that this one replaces.
+    Up(Arc<Link>),
+    /// The last link to a peer is gone. `graceful` when the peer, or this node, closed it.
+    Down { peer: NodeId, instance: u64, graceful: bool },
+    /// The peer opened its gossip stream.
+    Gossip(Arc<Link>, Reader),
+    /// The peer asks to compare catalogs.
+    Sync(Arc<Link>, Writer, Reader),
+}
+
+/// A peer asks for a stream.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    pub(crate) link: Use,
+    pub(crate) writer: Writer,
+    pub(crate) reader: Reader,
+}
+
+/// A peer could not be connected.
+#[derive(Debug, Error, Clone)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The peer is this node itself.
+    #[error("a node cannot connect to itself")]
+    Myself,
+    /// Nobody answered at the addresses known.
+    #[error("no connection to {peer}: {reason}")]
+    Unreachable {
+        /// The peer.
+        peer: NodeId,
+        /// What the transport said.
+        reason: String,
+    },
+    /// The peer did not answer in time.
+    #[error("no answer from {peer} within {within:?}")]
+    Timeout {
+        /// The peer.
+        peer: NodeId,
+        /// How long was waited.
+        within: Duration,
+    },
+    /// The peer, or this node, refused the handshake.
+    #[error("handshake with {peer} failed: {reason}")]
+    Handshake {
+        /// The peer.
+        peer: NodeId,
+        /// What was wrong.
+        reason: String,
+        /// What the peer said when it closed the connection.
+        code: Option<Code>,
+    },
+    /// The node shuts down.
+    #[error("the node is shutting down")]
+    ShuttingDown,
+}
+
+/// The links of a node.
+#[derive(Clone)]
+pub(crate) struct Peers(Arc<Inner>);
+
+struct Inner {
+    endpoint: Endpoint,
+    membership: Membership,
+    directory: Arc<dyn Directory>,
+    config: Config,
+    links: Mutex<HashMap<NodeId, Arc<Link>>>,
+    /// One lock per peer that is being dialed, so that two callers share one dial.
+    dials: Mutex<HashMap<NodeId, Arc<tokio::sync::Mutex<()>>>>,
+    dial_places: Semaphore,
+    events: mpsc::Sender<LinkEvent>,
+    subscriptions: mpsc::Sender<Subscription>,
+    tasks: Tasks,
+}
+
+impl std::fmt::Debug for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peers").field("links", &self.links().len()).finish_non_exhaustive()
+    }
+}
+
+/// What [`Peers::spawn`] is given.
+pub(crate) struct Parts {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) membership: Membership,
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) config: Config,
+    pub(crate) events: mpsc::Sender<LinkEvent>,
+    pub(crate) subscriptions: mpsc::Sender<Subscription>,
+    pub(crate) tasks: Tasks,
+}
+
+impl Peers {
+    /// Starts to accept connections.
+    pub(crate) fn spawn(parts: Parts) -> Self {
+        let Parts { endpoint, membership, directory, config, events, subscriptions, tasks } = parts;
+        let peers = Self(Arc::new(Inner {
+            endpoint,
+            membership,
+            directory,
+            dial_places: Semaphore::new(config.max_dials),
+            config,
+            links: Mutex::default(),
+            dials: Mutex::default(),
+            events,
+            subscriptions,
+            tasks: tasks.clone(),
+        }));
+        tasks.spawn("accept", peers.clone().accept_loop());
+        tasks.spawn("reap", peers.clone().reap_loop());
+        peers
+    }
+
+    /// The link to a peer, where there is one.
+    pub(crate) fn get(&self, peer: NodeId) -> Option<Arc<Link>> {
+        self.map().get(&peer).filter(|link| !link.is_closed()).cloned()
+    }
+
+    /// All links.
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+        self.map().values().cloned().collect()
+    }
+
+    /// The link to a peer, dialing it if need be. Callers for one peer share one dial.
+    pub(crate) async fn connect(&self, peer: NodeId) -> Result<Use, ConnectError> {
+        self.connect_at(peer, None).await
+    }
+
+    /// As [`Peers::connect`], with an address known from elsewhere than the catalog.
+    pub(crate) async fn connect_at(
+        &self,
+        peer: NodeId,
+        hint: Option<EndpointAddr>,
+    ) -> Result<Use, ConnectError> {
+        if peer == self.0.endpoint.id() {
+            return Err(ConnectError::Myself);
+        }
+        if let Some(link) = self.get(peer) {
+            return Ok(link.hold());
+        }
+        let turn = {
+            let mut dials = lock(&self.0.dials);
+            dials.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(dials.entry(peer).or_default())
+        };
+        let _turn = turn.lock().await;
+        if let Some(link) = self.get(peer) {
+            return Ok(link.hold());
+        }
+        let _place =
+            self.0.dial_places.acquire().await.map_err(|_| ConnectError::ShuttingDown)?;
+        let within = self.0.config.dial_timeout;
+        let dialed = timeout(within, self.dial(peer, hint)).await;
+        dialed.unwrap_or(Err(ConnectError::Timeout { peer, within }))
+    }
+
+    /// Closes all links.
+    pub(crate) fn close_all(&self, code: Code) {
+        for link in self.links() {
+            link.close(code);
+        }
+    }
+
+    async fn dial(&self, peer: NodeId, hint: Option<EndpointAddr>) -> Result<Use, ConnectError> {
+        let mut address = self.0.directory.address(peer);
+        if let Some(hint) = hint {
+            address.addrs.extend(hint.addrs);
+        }
+        let connection = self.0.endpoint.connect(address, wire::ALPN).await;
+        let connection = connection.map_err(|error| ConnectError::Unreachable {
+            peer,
+            reason: error_chain(&error),
+        })?;
+        match self.establish(connection, Role::Dialer).await {
+            Ok(link) => Ok(link),
+            // Both sides dialed at once, and the other connection is the one that is kept.
+            Err(Refusal::Duplicate(link)) => Ok(link),
+            Err(Refusal::Failed { reason, code }) => {
+                if code == Some(Code::Duplicate) && let Some(link) = self.get(peer) {
+                    return Ok(link.hold());
+                }
+                Err(ConnectError::Handshake { peer, reason, code })
+            }
+        }
+    }
+
+    /// Runs the handshake, admits the peer's entry and takes the connection into the links.
+    async fn establish(&self, connection: Connection, role: Role) -> Result<Use, Refusal> {
+        let inner = &*self.0;
+        let peer = connection.remote_id();
+        let local = inner.endpoint.id();
+        let hello =
+            handshake::run(&connection, role, local, &inner.membership, inner.directory.hello())
+                .await?;
+        if let Err(code) = inner.directory.admit(peer, hello.record.clone()) {
+            stream::close(&connection, code);
+            return Err(Refusal::Failed { reason: code.to_string(), code: None });
+        }
+        let link = Arc::new(Link::new(connection, hello.instance, role == Role::Dialer));
+        let held = link.hold();
+        self.register(link)?;
+        Ok(held)
+    }
+
+    /// Takes a new link in, unless another one to the same peer is kept instead.
+    fn register(&self, link: Arc<Link>) -> Result<(), Refusal> {
+        let replaced = {
+            let mut links = self.map();
+            let rival = links.get(&link.peer()).filter(|rival| !rival.is_closed());
+            if let Some(rival) = rival
+                && !replaces(self.0.endpoint.id(), &link, rival)
+            {
+                let rival = rival.hold();
+                drop(links);
+                link.close(Code::Duplicate);
+                return Err(Refusal::Duplicate(rival));
+            }
+            links.insert(link.peer(), Arc::clone(&link))
+        };
+        if let Some(old) = replaced {
+            trace!(peer = %link.peer().fmt_short(), "a newer connection replaces the one before");
+            old.close(Code::Duplicate);
+        }
+        self.0.tasks.spawn("link", self.clone().serve(link));
+        Ok(())
+    }
+
+    /// Hands what the peer opens on a link to whom it concerns, until the link is lost.
+    async fn serve(self, link: Arc<Link>) {
+        if self.0.events.send(LinkEvent::Up(Arc::clone(&link))).await.is_err() {
+            return;
+        }
+        let error = tokio::select! {
+            error = self.serve_streams(&link) => error,
+            error = self.serve_uni_streams(&link) => error,
+        };
+        let graceful = matches!(
+            error,
+            ConnectionError::ApplicationClosed(_) | ConnectionError::LocallyClosed
+        );
+        debug!(peer = %link.peer().fmt_short(), %error, "link down");
+        let last = {
+            let mut links = self.map();
+            let current = links.get(&link.peer()).is_some_and(|held| held.id() == link.id());
+            if current {
+                links.remove(&link.peer());
+            }
+            current
+        };
+        if last {
+            let (peer, instance) = (link.peer(), link.instance());
+            let _ = self.0.events.send(LinkEvent::Down { peer, instance, graceful }).await;
+        }
+    }
+
+    async fn serve_streams(&self, link: &Arc<Link>) -> ConnectionError {
+        loop {
+            let (mut writer, mut reader) = match stream::accept(link.connection()).await {
+                Ok(halves) => halves,
+                Err(error) => return error,
+            };
+            // The kind is in the first packet of a stream, but a hostile peer may keep it back:
+            // each stream waits for its own.
+            let (link, inner) = (link.hold(), Arc::clone(&self.0));
+            self.0.tasks.spawn("stream", async move {
+                let kind = timeout(rivermesh_proto::limits::HANDSHAKE_PHASE, reader.kind()).await;
+                match kind {
+                    Ok(Ok(Some(StreamKind::Subscribe))) => {
+                        let asked = Subscription { link, writer, reader };
+                        let _ = inner.subscriptions.send(asked).await;
+                    }
+                    Ok(Ok(Some(StreamKind::Sync))) => {
+                        let event = LinkEvent::Sync(Arc::clone(&link), writer, reader);
+                        let _ = inner.events.send(event).await;
+                    }
+                    _ => {
+                        reader.stop(Code::UnknownKind);
+                        writer.reset(Code::UnknownKind);
+                    }
+                }
+            });
+        }
+    }
+
+    async fn serve_uni_streams(&self, link: &Arc<Link>) -> ConnectionError {
+        loop {
+            let mut reader = match stream::accept_uni(link.connection()).await {
+                Ok(reader) => reader,
+                Err(error) => return error,
+            };
+            let (link, inner) = (link.hold(), Arc::clone(&self.0));
+            self.0.tasks.spawn("stream", async move {
+                let kind = timeout(rivermesh_proto::limits::HANDSHAKE_PHASE, reader.kind()).await;
+                if let Ok(Ok(Some(StreamKind::Gossip))) = kind {
+                    let event = LinkEvent::Gossip(Arc::clone(&link), reader);
+                    let _ = inner.events.send(event).await;
+                } else {
+                    reader.stop(Code::UnknownKind);
+                }
+            });
+        }
+    }
+
+    async fn accept_loop(self) {
+        let places = Arc::new(Semaphore::new(self.0.config.max_handshakes));
+        let from = Arc::new(Mutex::new(HashMap::<_, usize>::new()));
+        while let Some(incoming) = self.0.endpoint.accept().await {
+            let address = origin(&incoming);
+            if self.map().len() >= self.0.config.max_connections {
+                incoming.refuse();
+                continue;
+            }
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                incoming.refuse();
+                continue;
+            };
+            {
+                let mut from = lock(&from);
+                let count = from.entry(address.clone()).or_default();
+                if *count >= self.0.config.max_handshakes_per_address {
+                    drop(from);
+                    incoming.refuse();
+                    continue;
+                }
+                *count += 1;
+            }
+            let (peers, from) = (self.clone(), Arc::clone(&from));
+            self.0.tasks.spawn("handshake", async move {
+                let _place = place;
+                let _counted = Counted { from, address };
+                peers.accept_one(incoming).await;
+            });
+        }
+    }
+
+    async fn accept_one(&self, incoming: Incoming) {
+        let within = rivermesh_proto::limits::HANDSHAKE_PHASE;
+        let connection = match timeout(within, incoming).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => {
+                debug!(%error, "an incoming connection failed");
+                return;
+            }
+            Err(_) => {
+                debug!("an incoming connection took too long");
+                return;
+            }
+        };
+        let peer = connection.remote_id();
+        match self.establish(connection, Role::Acceptor).await {
+            Ok(_) => {}
+            Err(Refusal::Duplicate(_)) => {}
+            Err(Refusal::Failed { reason, .. }) => {
+                debug!(peer = %peer.fmt_short(), reason, "refused a peer");
+                metrics::counter!("rivermesh_handshakes_refused_total").increment(1);
+            }
+        }
+    }
+
+    /// Closes links that nothing has used for two looks in a row.
+    async fn reap_loop(self) {
+        let mut ticks = interval(self.0.config.idle_after);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut unused_before: Vec<usize> = Vec::new();
+        loop {
+            ticks.tick().await;
+            let unused: Vec<_> = self.links().into_iter().filter(|link| !link.is_used()).collect();
+            for link in unused.iter().filter(|link| unused_before.contains(&link.id())) {
+                link.close(Code::Idle);
+            }
+            unused_before = unused.iter().map(|link| link.id()).collect();
+        }
+    }
+
+    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<NodeId, Arc<Link>>> {
+        lock(&self.0.links)
+    }
+}
+
+/// A connection was not taken in.
+enum Refusal {
+    /// This one is kept instead.
+    Duplicate(Use),
+    Failed { reason: String, code: Option<Code> },
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        let code = failure.closed_by_peer();
+        let reason = match code {
+            Some(code) => format!("the peer closed the connection: {code}"),
+            None => error_chain(&failure),
+        };
+        Self::Failed { reason, code }
+    }
+}
+
+/// Whether a new link takes the place of another one to the same peer. Both sides see the same
+/// facts and come to the same answer.
+fn replaces(local: NodeId, new: &Link, old: &Link) -> bool {
+    let facts = |link: &Link| (link.instance(), link.dialed());
+    decide(local, new.peer(), facts(new), facts(old))
+}
+
+fn decide(local: NodeId, peer: NodeId, new: (u64, bool), old: (u64, bool)) -> bool {
+    let ((new_instance, new_dialed), (old_instance, old_dialed)) = (new, old);
+    // The peer's process was restarted: the old connection leads nowhere.
+    new_instance != old_instance
+        // The same side dialed again: it has lost the old one.
+        || new_dialed == old_dialed
+        // Both dialed at once: the connection that the smaller id dialed is kept.
+        || new_dialed == (local < peer)
+}
+
+struct Counted<K: std::hash::Hash + Eq> {
+    from: Arc<Mutex<HashMap<K, usize>>>,
+    address: K,
+}
+
+impl<K: std::hash::Hash + Eq> Drop for Counted<K> {
+    fn drop(&mut self) {
+        let mut from = lock(&self.from);
+        if let Some(count) = from.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                from.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// What incoming connections are counted by: the IP address without its port, or the relay.
+fn origin(incoming: &Incoming) -> String {
+    match incoming.remote_addr() {
+        iroh::endpoint::IncomingAddr::Ip(addr) => addr.ip().to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// A poisoned lock means that a task panicked while it held it; no invariant of the maps here
+/// spans two statements, so they are used on.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An error and its causes in one line.
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use iroh::SecretKey;
+
+    use super::decide;
+
+    #[test]
+    fn both_sides_keep_the_same_connection() {
+        let mut ids = [1, 2].map(|n| SecretKey::from_bytes(&[n; 32]).public());
+        ids.sort();
+        let [small, large] = ids;
+        // Seen from `small`: its own connection is `dialed`; seen from `large` it is not.
+        assert!(decide(small, large, (7, true), (7, false)));
+        assert!(!decide(small, large, (7, false), (7, true)));
+        assert!(decide(large, small, (8, false), (8, true)));
+        assert!(!decide(large, small, (8, true), (8, false)));
+    }
+
+    #[test]
+    fn a_restarted_peer_and_a_second_dial_replace() {
+        let ids = [1, 2].map(|n| SecretKey::from_bytes(&[n; 32]).public());
+        for local_first in [true, false] {
+            let (local, peer) = if local_first { (ids[0], ids[1]) } else { (ids[1], ids[0]) };
+            for dialed in [true, false] {
+                assert!(decide(local, peer, (2, dialed), (1, !dialed)));
+                assert!(decide(local, peer, (1, dialed), (1, dialed)));
+            }
+        }
+    }
+}
