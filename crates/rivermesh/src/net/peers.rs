@@ -66,8 +66,9 @@ impl Default for Config {
 pub(crate) trait Directory: Send + Sync + 'static {
     /// What this node says of itself in a handshake.
     fn hello(&self) -> Hello;
-    /// Takes the entry that a peer showed in a handshake, or tells why the peer is not welcome.
-    fn admit(&self, peer: NodeId, record: Bytes) -> Result<(), Code>;
+    /// Takes the entry that a peer showed in a handshake, and the round-trip time measured in it,
+    /// or tells why the peer is not welcome.
+    fn admit(&self, peer: NodeId, record: Bytes, rtt: Option<Duration>) -> Result<(), Code>;
     /// Where a peer can be reached, as far as this node knows.
     fn address(&self, peer: NodeId) -> EndpointAddr;
 }
@@ -268,11 +269,11 @@ impl Peers {
         let hello =
             handshake::run(&connection, role, local, &inner.membership, inner.directory.hello())
                 .await?;
-        if let Err(code) = inner.directory.admit(peer, hello.record.clone()) {
-            stream::close(&connection, code);
+        let link = Arc::new(Link::new(connection, hello.instance, role == Role::Dialer));
+        if let Err(code) = inner.directory.admit(peer, hello.record, link.rtt()) {
+            link.close(code);
             return Err(Refusal::Failed { reason: code.to_string(), code: None });
         }
-        let link = Arc::new(Link::new(connection, hello.instance, role == Role::Dialer));
         let held = link.hold();
         self.register(link)?;
         Ok(held)
