@@ -1,6 +1,5 @@
 //! Skeleton.
 
-extern crate self as rivermesh;
-
 pub(crate) mod net;
+pub(crate) mod producer;
 pub(crate) mod task;

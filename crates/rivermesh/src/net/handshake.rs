@@ -6,6 +6,7 @@ use rivermesh_proto::{
     code::Code,
     handshake::{Context, EXPORTER_LABEL, Handshake, HandshakeError, Hello, Role},
     limits,
+    wire::EncodeError,
 };
 use thiserror::Error;
 use tokio::time::timeout;
@@ -34,6 +35,8 @@ pub(crate) enum Failure {
     Lost(#[source] ConnectionError),
     #[error("the connection has no TLS exporter")]
     Exporter,
+    #[error("this node's own entry cannot be sent")]
+    Hello(#[source] EncodeError),
     #[error("the handshake was refused")]
     Refused(#[source] HandshakeError),
 }
@@ -94,7 +97,7 @@ async fn exchange(
         remote: connection.remote_id(),
         exporter,
     };
-    let mut handshake = Handshake::new(context, hello);
+    let mut handshake = Handshake::new(context, hello).map_err(Failure::Hello)?;
     let opened = async {
         match role {
             Role::Dialer => stream::open(connection, None).await.map_err(Failure::Write),

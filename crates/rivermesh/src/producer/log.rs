@@ -1,0 +1,256 @@
+//! The log of a produced stream: a ring of sealed batches, and cursors into it.
+//!
+//! No I/O, no clock, no lock: whoever holds the [`Log`] calls it. One log serves all consumers of
+//! the stream; each costs a [`Cursor`]. Items are encoded into the open batch; whoever reads at
+//! the end of the ring seals it, so batches grow with load and nothing waits for one to fill.
+//!
+//! The ring is bounded in bytes. When it is over its bound, batches leave at the old end, whether
+//! every cursor has passed them or not, except that it never moves past a [pinned](Log::pin)
+//! cursor: then appending is refused until that cursor has moved.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use rivermesh_proto::{
+    Seq,
+    batch::{Batch, Builder},
+};
+use slotmap::{SlotMap, new_key_type};
+
+new_key_type! {
+    /// A cursor that the ring does not move past.
+    pub(crate) struct Pin;
+}
+
+/// Bounds of a log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Bytes of sealed batches that are kept; one batch may lie above it.
+    pub(crate) log_bytes: usize,
+    /// Bytes at which the open batch is sealed.
+    pub(crate) batch_bytes: usize,
+}
+
+/// A batch in the ring.
+#[derive(Debug)]
+struct Sealed {
+    first: Seq,
+    end: Seq,
+    frame: Bytes,
+}
+
+/// Where a consumer stands: everything before `seq` has been given to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    seq: Seq,
+    /// The number of the batch that holds `seq`, counted from the log's first batch.
+    batch: u64,
+}
+
+impl Cursor {
+    pub(crate) fn seq(&self) -> Seq {
+        self.seq
+    }
+}
+
+/// What [`Log::append`] did.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Append {
+    /// The item has this number. `wakes` when readers that were at the end must be told.
+    Done { seq: Seq, wakes: bool },
+    /// A pinned cursor is in the way; nothing was appended.
+    Full,
+}
+
+/// What [`Log::read`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// Frames were put out that hold this many items.
+    Frames { items: u64, bytes: u64 },
+    /// The ring has moved past the cursor: these items are gone. The cursor has not moved.
+    Lost { from: Seq, to: Seq },
+    /// The cursor is at the end.
+    End,
+}
+
+#[derive(Debug)]
+pub(crate) struct Log {
+    bounds: Bounds,
+    sealed: VecDeque<Sealed>,
+    /// How many batches have left the ring.
+    evicted: u64,
+    bytes: usize,
+    open: Builder,
+    open_since_us: u64,
+    /// The number of the next item.
+    next: Seq,
+    pins: SlotMap<Pin, Seq>,
+    /// No pinned cursor is before this: saves looking at all of them for each batch.
+    pinned_from: Seq,
+    /// An append was refused since a pinned cursor last moved.
+    refused: bool,
+}
+
+impl Log {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        let block = bounds.batch_bytes.max(64 * 1024);
+        Self {
+            bounds,
+            sealed: VecDeque::new(),
+            evicted: 0,
+            bytes: 0,
+            open: Builder::new(block),
+            open_since_us: 0,
+            next: 0,
+            pins: SlotMap::with_key(),
+            pinned_from: 0,
+            refused: false,
+        }
+    }
+
+    /// The number of the next item.
+    pub(crate) fn next(&self) -> Seq {
+        self.next
+    }
+
+    /// The number of the oldest item that is held, or of the next one where none is.
+    pub(crate) fn oldest(&self) -> Seq {
+        self.sealed.front().map_or_else(|| self.open_first(), |batch| batch.first)
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes + self.open.bytes()
+    }
+
+    /// Encodes an item into the open batch. `now_us` is asked once per batch.
+    pub(crate) fn append<E>(
+        &mut self,
+        now_us: impl FnOnce() -> u64,
+        encode: impl FnOnce(&mut BytesMut) -> Result<(), E>,
+    ) -> Result<Append, E> {
+        if self.bytes >= self.bounds.log_bytes && !self.make_room() {
+            self.refused = true;
+            return Ok(Append::Full);
+        }
+        let wakes = self.open.is_empty();
+        self.open.push(encode)?;
+        if wakes {
+            self.open_since_us = now_us();
+        }
+        let seq = self.next;
+        self.next += 1;
+        if self.open.bytes() >= self.bounds.batch_bytes {
+            self.seal();
+        }
+        Ok(Append::Done { seq, wakes })
+    }
+
+    /// Puts out the frames after the cursor, of at most about `max_bytes` (but at least one), and
+    /// moves the cursor behind them.
+    pub(crate) fn read(&mut self, cursor: &mut Cursor, max_bytes: usize, out: &mut Vec<Bytes>) -> Read {
+        if cursor.seq >= self.next {
+            return Read::End;
+        }
+        let oldest = self.oldest();
+        if cursor.seq < oldest {
+            return Read::Lost { from: cursor.seq, to: oldest };
+        }
+        let (mut items, mut bytes) = (0, 0);
+        while bytes < max_bytes {
+            if cursor.seq >= self.open_first() {
+                self.seal();
+            }
+            let index = usize::try_from(cursor.batch - self.evicted).unwrap_or(usize::MAX);
+            let Some(batch) = self.sealed.get(index) else { break };
+            let frame = if cursor.seq == batch.first {
+                batch.frame.clone()
+            } else {
+                match Batch::of_frame(&batch.frame).and_then(|b| b.frame_from(cursor.seq)) {
+                    Some(rest) => rest,
+                    None => break,
+                }
+            };
+            items += batch.end - cursor.seq;
+            bytes += frame.len();
+            out.push(frame);
+            *cursor = Cursor { seq: batch.end, batch: cursor.batch + 1 };
+        }
+        Read::Frames { items, bytes: bytes as u64 }
+    }
+
+    /// A cursor at an item, or as near after it as the log still holds.
+    pub(crate) fn cursor(&self, seq: Seq) -> Cursor {
+        let seq = seq.clamp(self.oldest(), self.next);
+        let index = self.sealed.partition_point(|batch| batch.end <= seq);
+        Cursor { seq, batch: self.evicted + index as u64 }
+    }
+
+    /// A cursor at the newest batch.
+    pub(crate) fn newest(&mut self) -> Cursor {
+        self.seal();
+        let seq = self.sealed.back().map_or(self.next, |batch| batch.first);
+        self.cursor(seq)
+    }
+
+    /// Keeps the ring from moving past `seq` until the pin is moved or taken out.
+    pub(crate) fn pin(&mut self, seq: Seq) -> Pin {
+        self.pinned_from = self.pinned_from.min(seq);
+        self.pins.insert(seq)
+    }
+
+    /// Moves a pin on. True when whoever was refused may try again.
+    pub(crate) fn move_pin(&mut self, pin: Pin, seq: Seq) -> bool {
+        if let Some(held) = self.pins.get_mut(pin) {
+            *held = seq;
+        }
+        std::mem::take(&mut self.refused)
+    }
+
+    /// Takes a pin out. True when whoever was refused may try again.
+    pub(crate) fn unpin(&mut self, pin: Pin) -> bool {
+        self.pins.remove(pin);
+        std::mem::take(&mut self.refused)
+    }
+
+    fn open_first(&self) -> Seq {
+        self.next - u64::from(self.open.count())
+    }
+
+    fn seal(&mut self) {
+        let first = self.open_first();
+        if let Some(frame) = self.open.seal(first, self.open_since_us) {
+            self.bytes += frame.len();
+            self.sealed.push_back(Sealed { first, end: self.next, frame });
+            self.make_room();
+        }
+    }
+
+    /// Lets batches go until the ring is within its bound; false where a pin is in the way.
+    fn make_room(&mut self) -> bool {
+        while self.bytes >= self.bounds.log_bytes {
+            let Some(front) = self.sealed.front() else { return true };
+            // The newest batch stays even where it alone is over the bound.
+            if self.sealed.len() == 1 {
+                return self.pins.is_empty() || front.end <= self.lowest_pin();
+            }
+            if front.end > self.pinned_from && !self.pins.is_empty() {
+                self.pinned_from = self.lowest_pin();
+                if front.end > self.pinned_from {
+                    return false;
+                }
+            }
+            self.bytes -= front.frame.len();
+            self.evicted += 1;
+            self.sealed.pop_front();
+        }
+        true
+    }
+
+    fn lowest_pin(&self) -> Seq {
+        self.pins.values().copied().min().unwrap_or(self.next)
+    }
+}
+
+#[cfg(test)]
+mod tests;

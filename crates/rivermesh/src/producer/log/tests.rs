@@ -1,0 +1,187 @@
+use std::{collections::BTreeMap, convert::Infallible};
+
+use bytes::{BufMut, Bytes};
+use proptest::prelude::*;
+use rivermesh_proto::{Seq, batch::Batch};
+
+use super::{Append, Bounds, Cursor, Log, Pin, Read};
+
+fn append(log: &mut Log, item: &[u8]) -> Append {
+    let done: Result<Append, Infallible> = log.append(
+        || 7,
+        |buf| {
+            buf.put_slice(item);
+            Ok(())
+        },
+    );
+    done.unwrap()
+}
+
+fn items(frames: &[Bytes]) -> Vec<(Seq, Vec<u8>)> {
+    let mut all = Vec::new();
+    for frame in frames {
+        let batch = Batch::of_frame(frame).unwrap();
+        let mut position = batch.start();
+        while let Some((seq, item)) = batch.next(&mut position) {
+            all.push((seq, item.to_vec()));
+        }
+    }
+    all
+}
+
+const BOUNDS: Bounds = Bounds { log_bytes: 400, batch_bytes: 100 };
+
+#[test]
+fn a_reader_at_the_end_gets_what_comes() {
+    let mut log = Log::new(BOUNDS);
+    let mut cursor = log.cursor(log.next());
+    let mut out = Vec::new();
+    assert_eq!(log.read(&mut cursor, 1000, &mut out), Read::End);
+    assert_eq!(append(&mut log, b"a"), Append::Done { seq: 0, wakes: true });
+    assert_eq!(append(&mut log, b"b"), Append::Done { seq: 1, wakes: false });
+    assert!(matches!(log.read(&mut cursor, 1000, &mut out), Read::Frames { items: 2, .. }));
+    assert_eq!(items(&out), vec![(0, b"a".to_vec()), (1, b"b".to_vec())]);
+    assert_eq!(log.read(&mut cursor, 1000, &mut out), Read::End);
+    assert_eq!(append(&mut log, b"c"), Append::Done { seq: 2, wakes: true });
+}
+
+#[test]
+fn a_failed_item_takes_no_number() {
+    let mut log = Log::new(BOUNDS);
+    assert_eq!(log.append(|| 0, |_| Err("no")), Err("no"));
+    assert_eq!(log.next(), 0);
+    assert_eq!(append(&mut log, b"a"), Append::Done { seq: 0, wakes: true });
+}
+
+#[test]
+fn one_batch_over_the_bound_is_still_delivered() {
+    let mut log = Log::new(BOUNDS);
+    let mut cursor = log.cursor(0);
+    append(&mut log, &[1; 5000]);
+    let mut out = Vec::new();
+    assert!(matches!(log.read(&mut cursor, 1, &mut out), Read::Frames { items: 1, .. }));
+    append(&mut log, &[2; 5000]);
+    out.clear();
+    assert!(matches!(log.read(&mut cursor, 1, &mut out), Read::Frames { items: 1, .. }));
+    assert!(log.bytes() < 2 * 5100, "the first one has left");
+}
+
+#[test]
+fn a_pin_is_waited_for_and_tells_who_waits() {
+    let mut log = Log::new(BOUNDS);
+    let mut cursor = log.cursor(0);
+    let pin = log.pin(0);
+    let mut sent = 0;
+    while append(&mut log, &[0; 40]) != Append::Full {
+        sent += 1;
+        assert!(sent < 100, "the log must fill");
+    }
+    let mut out = Vec::new();
+    assert!(matches!(log.read(&mut cursor, 150, &mut out), Read::Frames { .. }));
+    assert!(log.move_pin(pin, cursor.seq()), "somebody was refused");
+    assert!(!log.move_pin(pin, cursor.seq()), "nobody since");
+    assert!(matches!(append(&mut log, &[0; 40]), Append::Done { seq, .. } if seq == sent));
+    while append(&mut log, &[0; 40]) != Append::Full {}
+    assert!(log.unpin(pin));
+    assert!(matches!(append(&mut log, &[0; 40]), Append::Done { .. }));
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Append(usize),
+    Read { reader: usize, max_bytes: usize },
+    Join { reader: usize, back: u64, pinned: bool },
+    Leave { reader: usize },
+    Newest { reader: usize },
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        8 => (0usize..200).prop_map(Op::Append),
+        4 => (0usize..4, 1usize..500)
+            .prop_map(|(reader, max_bytes)| Op::Read { reader, max_bytes }),
+        1 => (0usize..4, 0u64..20, any::<bool>())
+            .prop_map(|(reader, back, pinned)| Op::Join { reader, back, pinned }),
+        1 => (0usize..4).prop_map(|reader| Op::Leave { reader }),
+        1 => (0usize..4).prop_map(|reader| Op::Newest { reader }),
+    ]
+}
+
+struct Reader {
+    cursor: Cursor,
+    pin: Option<Pin>,
+}
+
+proptest! {
+    /// The ring with its cursors equals a list of all items that were ever sent: a read gives
+    /// exactly what follows in that list, or an exact statement of what is gone.
+    #[test]
+    fn equals_a_naive_model(ops in prop::collection::vec(op(), 1..300)) {
+        let mut log = Log::new(BOUNDS);
+        let mut model: Vec<Vec<u8>> = Vec::new();
+        let mut readers: BTreeMap<usize, Reader> = BTreeMap::new();
+        for op in ops {
+            match op {
+                Op::Append(len) => {
+                    let item = vec![model.len() as u8; len];
+                    let pinned = readers.values().any(|r| r.pin.is_some());
+                    match append(&mut log, &item) {
+                        Append::Done { seq, .. } => {
+                            prop_assert_eq!(seq, model.len() as u64);
+                            model.push(item);
+                        }
+                        Append::Full => prop_assert!(pinned && log.bytes() >= BOUNDS.log_bytes),
+                    }
+                }
+                Op::Read { reader, max_bytes } => {
+                    let Some(Reader { cursor, pin }) = readers.get_mut(&reader) else { continue };
+                    let (from, mut out) = (cursor.seq(), Vec::new());
+                    match log.read(cursor, max_bytes, &mut out) {
+                        Read::End => prop_assert_eq!(from, model.len() as u64),
+                        Read::Lost { from: lost, to } => {
+                            prop_assert!(pin.is_none(), "a pinned reader loses nothing");
+                            prop_assert!(lost == from && to > from && to == log.oldest());
+                            *cursor = log.cursor(to);
+                            prop_assert_eq!(cursor.seq(), to);
+                        }
+                        Read::Frames { items: count, .. } => {
+                            let got = items(&out);
+                            prop_assert_eq!(got.len() as u64, count);
+                            let to = from as usize + got.len();
+                            let expected: Vec<_> =
+                                (from..).zip(model[from as usize..to].iter().cloned()).collect();
+                            prop_assert_eq!(got, expected);
+                            prop_assert_eq!(cursor.seq(), to as u64);
+                            if let Some(pin) = pin {
+                                log.move_pin(*pin, cursor.seq());
+                            }
+                        }
+                    }
+                }
+                Op::Join { reader, back, pinned } => {
+                    let cursor = log.cursor(log.next().saturating_sub(back));
+                    let pin = pinned.then(|| log.pin(cursor.seq()));
+                    if let Some(Reader { pin: Some(pin), .. }) =
+                        readers.insert(reader, Reader { cursor, pin })
+                    {
+                        log.unpin(pin);
+                    }
+                }
+                Op::Leave { reader } => {
+                    if let Some(Reader { pin: Some(pin), .. }) = readers.remove(&reader) {
+                        log.unpin(pin);
+                    }
+                }
+                Op::Newest { reader } => {
+                    let Some(Reader { cursor, pin: None }) = readers.get_mut(&reader) else {
+                        continue;
+                    };
+                    let newest = log.newest();
+                    prop_assert!(newest.seq() >= log.oldest() && newest.seq() <= log.next());
+                    *cursor = newest;
+                }
+            }
+            prop_assert!(log.bytes() <= BOUNDS.log_bytes + 2 * (BOUNDS.batch_bytes + 250));
+        }
+    }
+}
