@@ -1,5 +1,6 @@
 //! Skeleton.
 
+pub mod discovery;
 pub(crate) mod net;
 pub(crate) mod producer;
 pub(crate) mod task;
