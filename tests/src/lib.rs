@@ -1,0 +1,14 @@
+//! What the multi-node tests of Rivermesh stand on.
+//!
+//! | module | story |
+//! | --- | --- |
+//! | [`wait`] | conditions with deadlines instead of sleeps |
+//! | [`process`] | what a process holds (memory, descriptors, threads), and whether that stays flat |
+//! | [`seed`] | the seed of a run, from the environment or random, printed when the test fails |
+//!
+//! Nothing here depends on the code under test beyond the names of things in `rivermesh-proto`, so
+//! that a fault in the runtime cannot hide itself in the judge.
+
+pub mod process;
+pub mod seed;
+pub mod wait;
