@@ -424,3 +424,68 @@ fn a_failure_lists_what_and_where_but_not_everything() {
     assert!(text.ends_with("… and 80 more"), "{text}");
     assert_eq!(text.lines().count(), 22);
 }
+
+#[test]
+fn events_without_items_are_judged_too() {
+    let producer = sim::node_id(1);
+    let (first, second, unknown) = (Epoch(1), Epoch(2), Epoch(3));
+    let joined = |epoch, seq| Joined {
+        producer,
+        epoch,
+        seq,
+    };
+    let reset = |old, new| ConsumerEvent::Reset { producer, old, new };
+    let verdict = |events: &[ConsumerEvent]| {
+        let mut run = Run::new(Key::from_seed(1));
+        for epoch in [first, second] {
+            let mut journal = ProducerJournal::new(producer, epoch, stream());
+            journal.attempt().unwrap();
+            run.producer(journal.killed());
+        }
+        let mut consumer = ConsumerJournal::new("c", stream());
+        events
+            .iter()
+            .for_each(|event| consumer.push(*event).unwrap());
+        consumer.finish(ConsumerEnd::Drained).unwrap();
+        run.consumer(consumer);
+        run.check(&Rules {
+            min_items: 0,
+            ..sim::rules()
+        })
+    };
+    let found = |events: &[ConsumerEvent]| match verdict(events) {
+        Err(Failure::Broken(violations)) => violations[0].breach.clone(),
+        other => panic!("{other:?}"),
+    };
+    verdict(&[joined(first, 1), reset(first, second), joined(second, 0)]).unwrap();
+    verdict(&[joined(first, 1), joined(second, 0), reset(first, second)]).unwrap();
+    assert_eq!(
+        found(&[joined(first, 2)]),
+        Breach::NeverAccepted { seq: 2, bound: 1 }
+    );
+    assert_eq!(found(&[joined(unknown, 0)]), Breach::UnknownEpoch);
+    assert_eq!(
+        found(&[joined(first, 0), reset(first, unknown)]),
+        Breach::UnknownEpoch
+    );
+    assert_eq!(
+        found(&[joined(first, 0), reset(first, second), joined(first, 0)]),
+        Breach::StaleEpoch
+    );
+    assert_eq!(
+        found(&[joined(first, 0), reset(first, second), reset(second, first)]),
+        Breach::BadReset {
+            old: second,
+            new: first,
+            current: Some(second)
+        }
+    );
+    assert_eq!(
+        found(&[Left {
+            producer,
+            epoch: first,
+            why: Leave::Lost
+        }]),
+        Breach::NotThere
+    );
+}
