@@ -364,6 +364,8 @@ impl Words {
 #[derive(Debug)]
 pub struct Builder {
     buf: BytesMut,
+    /// Where the last whole item ends: what lies behind it was left by an `encode` that panicked.
+    end: usize,
     count: u32,
     block: usize,
 }
@@ -372,7 +374,7 @@ impl Builder {
     /// A builder that takes memory in blocks of this many bytes.
     #[must_use]
     pub fn new(block: usize) -> Self {
-        Self { buf: BytesMut::new(), count: 0, block }
+        Self { buf: BytesMut::new(), end: 0, count: 0, block }
     }
 
     /// Whether no item is in the open batch.
@@ -390,7 +392,7 @@ impl Builder {
     /// Bytes of the open batch's frame so far.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.buf.len()
+        self.end
     }
 
     /// Encodes one item into the open batch.
@@ -402,7 +404,8 @@ impl Builder {
         &mut self,
         encode: impl FnOnce(&mut BytesMut) -> Result<(), E>,
     ) -> Result<(), E> {
-        let before = self.buf.len();
+        let before = self.end;
+        self.buf.truncate(before);
         if before == 0 {
             if self.buf.capacity() < HEADER + BATCH_WORDS + 256 {
                 self.buf.reserve(self.block);
@@ -422,6 +425,7 @@ impl Builder {
         } else {
             self.widen(prefix, len);
         }
+        self.end = self.buf.len();
         self.count += 1;
         Ok(())
     }
@@ -449,6 +453,7 @@ impl Builder {
             return None;
         }
         let count = std::mem::take(&mut self.count);
+        self.buf.truncate(std::mem::take(&mut self.end));
         let mut frame = self.buf.split();
         let items = frame.len() - HEADER - BATCH_WORDS;
         Words { first, count, sent_at_us }.write(&mut frame, items);

@@ -77,6 +77,21 @@ fn a_failed_item_leaves_the_batch_as_it_was() {
 }
 
 #[test]
+fn a_panicking_encode_leaves_the_batch_as_it_was() {
+    let mut builder = Builder::new(64);
+    builder.push(put(b"one")).unwrap();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _: Result<(), Infallible> = builder.push(|buf| {
+            buf.put_slice(b"half an item");
+            panic!("on purpose")
+        });
+    }));
+    assert!(panicked.is_err());
+    let batch = Batch::of_frame(&builder.seal(0, 0).unwrap()).unwrap();
+    assert_eq!(items(&batch), vec![(0, b"one".to_vec())]);
+}
+
+#[test]
 fn a_failed_first_item_leaves_no_header_behind() {
     let mut builder = Builder::new(64);
     let failed: Result<(), &str> = builder.push(|_| Err("no"));
