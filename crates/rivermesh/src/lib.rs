@@ -1,1 +1,7 @@
 //! Skeleton.
+
+mod datum;
+
+pub use datum::{
+    __datum, AsKey, Datum, DecodeError, Dynamic, EncodeError, Encoder, Key, Payload, SchemaError,
+};
