@@ -14,12 +14,12 @@ use rivermesh_proto::{
     subscribe::{Refusal, Reply, Subscribe},
 };
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{Instant, timeout_at},
 };
 use tracing::debug;
 
-use super::{core::Core, sender};
+use super::{core::Core, sender, status::Status};
 use crate::{
     discovery::Discovery,
     net::{Subscription, Use, Writer},
@@ -118,9 +118,9 @@ impl Producers {
         }
     }
 
-    /// Whether any consumer is still subscribed to any stream.
-    pub(crate) fn is_deserted(&self) -> bool {
-        self.slots().values().all(|slot| slot.core.is_deserted())
+    /// The states of all streams.
+    pub(crate) fn statuses(&self) -> Vec<watch::Receiver<Status>> {
+        self.slots().values().map(|slot| slot.core.watch_status()).collect()
     }
 
     /// Serves the peers that ask for streams, each in a task of its own.

@@ -13,7 +13,7 @@ pub(super) async fn run(core: Arc<Core>, mut catalog: watch::Receiver<Snapshot>)
     loop {
         let snapshot = catalog.borrow_and_update().clone();
         core.review(&snapshot);
-        if core.is_closed() {
+        if core.is_closed() && core.is_deserted() {
             return;
         }
         tokio::select! {
