@@ -78,8 +78,9 @@ pub(crate) trait Directory: Send + Sync + 'static {
 pub(crate) enum LinkEvent {
     /// A peer is connected; it may have been before, on a link that this one replaces.
     Up(Arc<Link>),
-    /// The last link to a peer is gone. `graceful` when the peer, or this node, closed it.
-    Down { peer: NodeId, instance: u64, graceful: bool },
+    /// The last link to a peer is gone. `graceful` when the peer, or this node, closed it; `code` is
+    /// what the peer said when it did.
+    Down { peer: NodeId, instance: u64, graceful: bool, code: Option<Code> },
     /// The peer opened its gossip stream.
     Gossip(Arc<Link>, Reader),
     /// The peer asks to compare catalogs.
@@ -326,7 +327,8 @@ impl Peers {
         };
         if last {
             let (peer, instance) = (link.peer(), link.instance());
-            let _ = self.0.events.send(LinkEvent::Down { peer, instance, graceful }).await;
+            let code = stream::close_code(&error);
+            let _ = self.0.events.send(LinkEvent::Down { peer, instance, graceful, code }).await;
         }
     }
 
