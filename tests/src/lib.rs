@@ -10,6 +10,7 @@
 //! Nothing here depends on the code under test beyond the names of things in `rivermesh-proto`, so
 //! that a fault in the runtime cannot hide itself in the judge.
 
+pub mod cluster;
 pub mod oracle;
 pub mod process;
 pub mod seed;

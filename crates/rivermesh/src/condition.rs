@@ -37,7 +37,11 @@ impl Condition {
     /// Met while at least this many peers are connected.
     #[must_use]
     pub fn at_least(peers: usize) -> Self {
-        Self { at_least: peers, predicates: Vec::new(), negated: false }
+        Self {
+            at_least: peers,
+            predicates: Vec::new(),
+            negated: false,
+        }
     }
 
     /// Counts only peers that have this tag as well.
@@ -57,7 +61,10 @@ impl Condition {
 
     /// Met exactly while this condition is not.
     #[must_use]
-    #[expect(clippy::should_implement_trait, reason = "reads as one chain with the other methods")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "reads as one chain with the other methods"
+    )]
     pub fn not(mut self) -> Self {
         self.negated = !self.negated;
         self

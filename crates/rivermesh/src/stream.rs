@@ -15,7 +15,10 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { min: Duration::from_millis(50), max: Duration::from_secs(2) }
+        Self {
+            min: Duration::from_millis(50),
+            max: Duration::from_secs(2),
+        }
     }
 }
 
@@ -30,6 +33,9 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { retry: Retry::default(), drain: Duration::from_secs(5) }
+        Self {
+            retry: Retry::default(),
+            drain: Duration::from_secs(5),
+        }
     }
 }

@@ -2,12 +2,7 @@
 
 use std::{fmt, marker::PhantomData, sync::Arc};
 
-use rivermesh_proto::{
-    StreamName,
-    catalog::Peer,
-    ids::BadStreamName,
-    subscribe::Lag,
-};
+use rivermesh_proto::{StreamName, catalog::Peer, ids::BadStreamName, subscribe::Lag};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -19,10 +14,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    Condition, Datum, SchemaError,
-    condition::Predicate,
-    net::Peers,
-    producer::registry::Producers,
+    Condition, Datum, SchemaError, condition::Predicate, net::Peers, producer::registry::Producers,
     stream::Retry,
 };
 
@@ -57,7 +49,9 @@ pub struct Builder<T> {
 
 impl<T> fmt::Debug for Builder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("stream", &self.stream).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("stream", &self.stream)
+            .finish_non_exhaustive()
     }
 }
 
@@ -156,6 +150,12 @@ impl<T: Datum> Builder<T> {
             status,
         };
         tasks.spawn("consumer", worker.run());
-        Ok(Consumer::new(name, outlet, watch, roster, tasks.token().clone()))
+        Ok(Consumer::new(
+            name,
+            outlet,
+            watch,
+            roster,
+            tasks.token().clone(),
+        ))
     }
 }

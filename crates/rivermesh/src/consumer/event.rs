@@ -53,8 +53,9 @@ pub enum Event<T> {
         /// The one after the last.
         to: Seq,
     },
-    /// A producer that was followed began anew; its items count from 0 again. Whatever of its old
-    /// life was not received by now is lost, and how much that was nobody knows.
+    /// A producer that was followed began anew; its items count from 0 again, as the
+    /// [`Joined`](Event::Joined) that follows says. Whatever of its old life was not received by
+    /// now is lost, and how much that was nobody knows.
     Reset {
         /// The node.
         producer: NodeId,
@@ -156,9 +157,10 @@ pub enum SubscribeError {
 impl SubscribeError {
     pub(super) fn of(refusal: &Refusal, stream: &str, difference: Option<Difference>) -> Self {
         match (refusal, difference) {
-            (Refusal::Schema { .. }, Some(difference)) => {
-                Self::Schema { stream: stream.to_owned(), difference: Box::new(difference) }
-            }
+            (Refusal::Schema { .. }, Some(difference)) => Self::Schema {
+                stream: stream.to_owned(),
+                difference: Box::new(difference),
+            },
             (Refusal::Full { max }, _) => Self::Full { max: *max },
             (Refusal::NotAdmitted, _) => Self::NotAdmitted,
             (Refusal::LagNotAllowed { allowed }, _) => Self::LagNotAllowed { allowed: *allowed },

@@ -118,7 +118,9 @@ impl<T: Datum> Consumer<T> {
         if max == 0 {
             return 0;
         }
-        let Some(first) = self.recv().await else { return 0 };
+        let Some(first) = self.recv().await else {
+            return 0;
+        };
         items.push(first);
         let mut count = 1;
         while count < max && self.current.is_some() {
@@ -165,7 +167,10 @@ impl<T: Datum> Consumer<T> {
     /// Waits until the condition of `online_when` is met, or the node has shut down.
     pub async fn online(&self) {
         // An error means that the worker has ended; then the status says closed already.
-        let _ = self.status().wait_for(|status| status.online || status.closed).await;
+        let _ = self
+            .status()
+            .wait_for(|status| status.online || status.closed)
+            .await;
     }
 
     /// Waits until the condition of `online_when` is not met.
@@ -201,22 +206,52 @@ impl<T: Datum> Consumer<T> {
             if let Some(event) = self.decode_next() {
                 return Poll::Ready(Some(event));
             }
-            let Some(message) = ready!(self.inbox.poll_recv(cx)) else { return Poll::Ready(None) };
+            let Some(message) = ready!(self.inbox.poll_recv(cx)) else {
+                return Poll::Ready(None);
+            };
             let event = match message {
-                Message::Batch { source, batch, held } => {
+                Message::Batch {
+                    source,
+                    batch,
+                    held,
+                } => {
                     let position = batch.start();
-                    self.current = Some(Current { source, batch, position, _held: held });
+                    self.current = Some(Current {
+                        source,
+                        batch,
+                        position,
+                        _held: held,
+                    });
                     continue;
                 }
                 Message::Missed { source, from, to } => {
                     self.stats.missed += to - from;
-                    Event::Missed { producer: source.producer, epoch: source.epoch, from, to }
+                    Event::Missed {
+                        producer: source.producer,
+                        epoch: source.epoch,
+                        from,
+                        to,
+                    }
                 }
                 Message::Reset { producer, old, new } => Event::Reset { producer, old, new },
-                Message::Joined { producer, epoch, seq } => Event::Joined { producer, epoch, seq },
-                Message::Left { producer, epoch, reason } => {
-                    Event::Left { producer, epoch, reason }
-                }
+                Message::Joined {
+                    producer,
+                    epoch,
+                    seq,
+                } => Event::Joined {
+                    producer,
+                    epoch,
+                    seq,
+                },
+                Message::Left {
+                    producer,
+                    epoch,
+                    reason,
+                } => Event::Left {
+                    producer,
+                    epoch,
+                    reason,
+                },
                 Message::Refused { producer, error } => Event::Refused { producer, error },
             };
             return Poll::Ready(Some(event));
@@ -231,25 +266,45 @@ impl<T: Datum> Consumer<T> {
             self.current = None;
             return None;
         };
-        let Source { producer, epoch, schema } = &*current.source;
+        let Source {
+            producer,
+            epoch,
+            schema,
+        } = &*current.source;
         let payload = Payload::new(current.batch.body(), data, schema.as_ref());
         let (producer, epoch) = (*producer, *epoch);
         Some(match T::decode(payload) {
             Ok(item) => {
                 self.stats.items += 1;
                 let sent_at_us = current.batch.sent_at_us();
-                Event::Item(Delivery { item, producer, epoch, seq, sent_at_us })
+                Event::Item(Delivery {
+                    item,
+                    producer,
+                    epoch,
+                    seq,
+                    sent_at_us,
+                })
             }
             Err(error) => {
                 self.stats.undecodable += 1;
-                Event::Undecodable { producer, epoch, seq, error }
+                Event::Undecodable {
+                    producer,
+                    epoch,
+                    seq,
+                    error,
+                }
             }
         })
     }
 
     /// An event that a program which only takes items does not see.
     fn pass_over(&self, event: &Event<T>) {
-        if let Event::Undecodable { producer, seq, error, .. } = event
+        if let Event::Undecodable {
+            producer,
+            seq,
+            error,
+            ..
+        } = event
             && self.stats.undecodable.is_power_of_two()
         {
             let (stream, producer) = (&self.stream, producer.fmt_short());

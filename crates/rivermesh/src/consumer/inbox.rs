@@ -26,12 +26,35 @@ pub(super) struct Source {
 /// What receivers hand to the program.
 #[derive(Debug)]
 pub(super) enum Message {
-    Batch { source: Arc<Source>, batch: Batch, held: OwnedSemaphorePermit },
-    Missed { source: Arc<Source>, from: Seq, to: Seq },
-    Reset { producer: NodeId, old: Epoch, new: Epoch },
-    Joined { producer: NodeId, epoch: Epoch, seq: Seq },
-    Left { producer: NodeId, epoch: Epoch, reason: LeaveReason },
-    Refused { producer: NodeId, error: SubscribeError },
+    Batch {
+        source: Arc<Source>,
+        batch: Batch,
+        held: OwnedSemaphorePermit,
+    },
+    Missed {
+        source: Arc<Source>,
+        from: Seq,
+        to: Seq,
+    },
+    Reset {
+        producer: NodeId,
+        old: Epoch,
+        new: Epoch,
+    },
+    Joined {
+        producer: NodeId,
+        epoch: Epoch,
+        seq: Seq,
+    },
+    Left {
+        producer: NodeId,
+        epoch: Epoch,
+        reason: LeaveReason,
+    },
+    Refused {
+        producer: NodeId,
+        error: SubscribeError,
+    },
 }
 
 /// The program dropped its consumer.
@@ -50,15 +73,34 @@ pub(super) struct Inbox {
 pub(super) fn new(capacity: u32) -> (Inbox, mpsc::Receiver<Message>) {
     let (messages, outlet) = mpsc::channel(MESSAGES);
     let bytes = Arc::new(Semaphore::new(capacity as usize));
-    (Inbox { messages, bytes, capacity }, outlet)
+    (
+        Inbox {
+            messages,
+            bytes,
+            capacity,
+        },
+        outlet,
+    )
 }
 
 impl Inbox {
     /// Puts a batch in, waiting for room.
     pub(super) async fn batch(&self, source: Arc<Source>, batch: Batch) -> Result<(), Dropped> {
-        let bytes = u32::try_from(batch.body().len()).unwrap_or(u32::MAX).min(self.capacity);
-        let held = Arc::clone(&self.bytes).acquire_many_owned(bytes).await.map_err(|_| Dropped)?;
-        self.messages.send(Message::Batch { source, batch, held }).await.map_err(|_| Dropped)
+        let bytes = u32::try_from(batch.body().len())
+            .unwrap_or(u32::MAX)
+            .min(self.capacity);
+        let held = Arc::clone(&self.bytes)
+            .acquire_many_owned(bytes)
+            .await
+            .map_err(|_| Dropped)?;
+        self.messages
+            .send(Message::Batch {
+                source,
+                batch,
+                held,
+            })
+            .await
+            .map_err(|_| Dropped)
     }
 
     /// Puts anything else in, waiting for room.

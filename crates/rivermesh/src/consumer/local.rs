@@ -15,7 +15,10 @@ use super::{
     receiver::{Outcome, Place, Wish},
     status::{Progress, Roster},
 };
-use crate::producer::{core::Core, feed::{Feed, Pull}};
+use crate::producer::{
+    core::Core,
+    feed::{Feed, Pull},
+};
 
 /// Follows one local stream.
 pub(super) struct Local {
@@ -37,9 +40,10 @@ impl Local {
             let ask = Subscribe {
                 stream: self.wish.stream.clone(),
                 fingerprint: self.wish.fingerprint,
-                start: self
-                    .place
-                    .map_or(Start::Latest, |p| Start::Resume { epoch: p.epoch, next: p.next }),
+                start: self.place.map_or(Start::Latest, |p| Start::Resume {
+                    epoch: p.epoch,
+                    next: p.next,
+                }),
                 lag: self.wish.lag,
             };
             let refusal = match self.core.admit(&self.me, &ask) {
@@ -62,13 +66,14 @@ impl Local {
             if let Some(refusal) = refusal {
                 let theirs = &self.core.schema;
                 let ours = self.wish.schema.as_ref();
-                let difference =
-                    ours.and_then(|ours| rivermesh_proto::schema::diff(ours, theirs));
-                let error =
-                    SubscribeError::of(&refusal, self.wish.stream.as_str(), difference);
+                let difference = ours.and_then(|ours| rivermesh_proto::schema::diff(ours, theirs));
+                let error = SubscribeError::of(&refusal, self.wish.stream.as_str(), difference);
                 if last.as_ref() != Some(&error) {
                     let producer = self.me.id();
-                    let message = Message::Refused { producer, error: error.clone() };
+                    let message = Message::Refused {
+                        producer,
+                        error: error.clone(),
+                    };
                     if self.inbox.message(message).await.is_err() {
                         return Outcome::Dropped;
                     }
@@ -88,17 +93,25 @@ impl Local {
 
     async fn follow(&mut self, mut feed: Feed, start: u64) -> Result<LeaveReason, Dropped> {
         let (producer, epoch) = (self.me.id(), self.core.epoch);
-        let schema = self.wish.fingerprint.is_none().then(|| Arc::clone(&self.core.schema));
-        let source = Arc::new(Source { producer, epoch, schema });
-        let begins = match self.place {
-            None => Some(Message::Joined { producer, epoch, seq: start }),
-            Some(place) if place.epoch != epoch => {
-                Some(Message::Reset { producer, old: place.epoch, new: epoch })
-            }
-            Some(_) => None,
-        };
-        if let Some(begins) = begins {
-            self.inbox.message(begins).await?;
+        let schema = self
+            .wish
+            .fingerprint
+            .is_none()
+            .then(|| Arc::clone(&self.core.schema));
+        let source = Arc::new(Source {
+            producer,
+            epoch,
+            schema,
+        });
+        // A core is one life of a stream, so the place is never of another one.
+        if self.place.is_none() {
+            self.inbox
+                .message(Message::Joined {
+                    producer,
+                    epoch,
+                    seq: start,
+                })
+                .await?;
         }
         self.moved(start);
         self.roster.set(producer, true);
@@ -127,34 +140,59 @@ impl Local {
                 }
             }
         };
-        self.inbox.message(Message::Left { producer, epoch, reason }).await?;
+        self.inbox
+            .message(Message::Left {
+                producer,
+                epoch,
+                reason,
+            })
+            .await?;
         Ok(reason)
     }
 
     async fn take(&mut self, source: &Arc<Source>, frame: &Bytes) -> Result<(), Dropped> {
-        let Some(head) = frame.first_chunk::<{ batch::HEADER }>() else { return Ok(()) };
+        let Some(head) = frame.first_chunk::<{ batch::HEADER }>() else {
+            return Ok(());
+        };
         let body = frame.slice(batch::HEADER..);
         // The log's own frames are well formed.
-        let Ok(header) = Header::parse(*head) else { return Ok(()) };
+        let Ok(header) = Header::parse(*head) else {
+            return Ok(());
+        };
         match Frame::parse(header.kind, body) {
             Ok(Frame::Batch(batch)) => {
                 self.moved(batch.end());
-                self.progress.items.fetch_add(u64::from(batch.count()), Ordering::Relaxed);
-                self.progress.bytes.fetch_add(batch.body().len() as u64, Ordering::Relaxed);
+                self.progress
+                    .items
+                    .fetch_add(u64::from(batch.count()), Ordering::Relaxed);
+                self.progress
+                    .bytes
+                    .fetch_add(batch.body().len() as u64, Ordering::Relaxed);
                 self.inbox.batch(Arc::clone(source), batch).await
             }
             Ok(Frame::Gap { from, to }) => {
                 self.moved(to);
                 self.progress.missed.fetch_add(to - from, Ordering::Relaxed);
-                self.inbox.message(Message::Missed { source: Arc::clone(source), from, to }).await
+                self.inbox
+                    .message(Message::Missed {
+                        source: Arc::clone(source),
+                        from,
+                        to,
+                    })
+                    .await
             }
             Ok(Frame::End { .. }) | Err(_) => Ok(()),
         }
     }
 
     fn moved(&mut self, next: u64) {
-        self.place = Some(Place { epoch: self.core.epoch, next });
-        self.progress.epoch.store(self.core.epoch.0, Ordering::Relaxed);
+        self.place = Some(Place {
+            epoch: self.core.epoch,
+            next,
+        });
+        self.progress
+            .epoch
+            .store(self.core.epoch.0, Ordering::Relaxed);
         self.progress.next.store(next, Ordering::Relaxed);
         self.progress.joined.store(true, Ordering::Relaxed);
     }

@@ -128,16 +128,30 @@ impl Receiver {
     }
 
     async fn left(&self, reason: LeaveReason) -> Result<(), Dropped> {
-        let Some(Place { epoch, .. }) = self.place else { return Ok(()) };
-        self.inbox.message(Message::Left { producer: self.producer, epoch, reason }).await
+        let Some(Place { epoch, .. }) = self.place else {
+            return Ok(());
+        };
+        self.inbox
+            .message(Message::Left {
+                producer: self.producer,
+                epoch,
+                reason,
+            })
+            .await
     }
 
     /// What an entry says that makes another attempt worth while at once.
     fn facts(&self) -> Option<Facts> {
         let catalog = self.catalog.borrow();
         let peer: &Peer = catalog.get(&self.producer)?;
-        let epoch = peer.produces(self.wish.stream.as_str()).map(|advert| advert.epoch);
-        Some(Facts { instance: peer.instance(), addrs: peer.addrs().to_vec(), epoch })
+        let epoch = peer
+            .produces(self.wish.stream.as_str())
+            .map(|advert| advert.epoch);
+        Some(Facts {
+            instance: peer.instance(),
+            addrs: peer.addrs().to_vec(),
+            epoch,
+        })
     }
 
     /// Waits before another attempt: full jitter under a growing cap, cut short when the producer
@@ -156,11 +170,7 @@ impl Receiver {
         }
     }
 
-    async fn subscribe(
-        &mut self,
-        failures: &mut u32,
-        refused: &mut Option<SubscribeError>,
-    ) -> End {
+    async fn subscribe(&mut self, failures: &mut u32, refused: &mut Option<SubscribeError>) -> End {
         let link = match self.peers.connect(self.producer).await {
             Ok(link) => link,
             Err(error) => {
@@ -168,7 +178,12 @@ impl Receiver {
                 return End::Lost;
             }
         };
-        let start = self.place.map_or(Start::Latest, |Place { epoch, next }| Start::Resume { epoch, next });
+        let start = self
+            .place
+            .map_or(Start::Latest, |Place { epoch, next }| Start::Resume {
+                epoch,
+                next,
+            });
         let ask = Subscribe {
             stream: self.wish.stream.clone(),
             fingerprint: self.wish.fingerprint,
@@ -208,26 +223,38 @@ impl Receiver {
 
     async fn refused(&self, refusal: &Refusal, last: &mut Option<SubscribeError>) -> End {
         let difference = match (refusal, &self.wish.schema) {
-            (Refusal::Schema { schema: theirs }, Some(ours)) => {
-                Schema::from_bytes(theirs).ok().and_then(|theirs| schema::diff(ours, &theirs))
-            }
+            (Refusal::Schema { schema: theirs }, Some(ours)) => Schema::from_bytes(theirs)
+                .ok()
+                .and_then(|theirs| schema::diff(ours, &theirs)),
             _ => None,
         };
         let error = SubscribeError::of(refusal, self.wish.stream.as_str(), difference);
         if last.as_ref() != Some(&error) {
             warn!(producer = %self.producer.fmt_short(), %error, "subscription refused");
-            let message = Message::Refused { producer: self.producer, error: error.clone() };
+            let message = Message::Refused {
+                producer: self.producer,
+                error: error.clone(),
+            };
             if self.inbox.message(message).await.is_err() {
                 return End::Outcome(Outcome::Dropped);
             }
             *last = Some(error);
         }
-        if refusal.is_retryable() { End::Lost } else { End::Outcome(Outcome::Hopeless) }
+        if refusal.is_retryable() {
+            End::Lost
+        } else {
+            End::Outcome(Outcome::Hopeless)
+        }
     }
 
     /// Reports how the subscription begins, compared with where the last one ended.
     async fn accepted(&mut self, accepted: Accepted) -> Result<Arc<Source>, End> {
-        let Accepted { epoch, start, schema, .. } = accepted;
+        let Accepted {
+            epoch,
+            start,
+            schema,
+            ..
+        } = accepted;
         let producer = self.producer;
         let schema = match schema.map(|bytes| Schema::from_bytes(&bytes)).transpose() {
             Ok(schema) => schema.map(Arc::new),
@@ -236,17 +263,20 @@ impl Receiver {
                 return Err(End::Outcome(Outcome::Hopeless));
             }
         };
-        let source = Arc::new(Source { producer, epoch, schema });
-        let begins = match self.place {
-            None => Some(Message::Joined { producer, epoch, seq: start }),
-            Some(place) if place.epoch != epoch => {
-                Some(Message::Reset { producer, old: place.epoch, new: epoch })
-            }
-            // The same life: what lies between is told by a gap below, never by silence.
-            Some(_) => None,
-        };
-        if let Some(begins) = begins {
-            self.inbox.message(begins).await.map_err(|dropped| End::Outcome(dropped.into()))?;
+        let source = Arc::new(Source {
+            producer,
+            epoch,
+            schema,
+        });
+        if let Some(place) = self.place
+            && place.epoch != epoch
+        {
+            self.tell(Message::Reset {
+                producer,
+                old: place.epoch,
+                new: epoch,
+            })
+            .await?;
         }
         let expected = match self.place {
             Some(place) if place.epoch == epoch => place.next,
@@ -258,11 +288,29 @@ impl Receiver {
             debug!(producer = %producer.fmt_short(), start, expected, "resumed too early");
             return Err(End::Lost);
         }
+        // The same life goes on without a word: what lies between is told by a gap, if anything.
+        if self.place.is_none_or(|place| place.epoch != epoch) {
+            self.tell(Message::Joined {
+                producer,
+                epoch,
+                seq: expected,
+            })
+            .await?;
+        }
         self.moved(epoch, expected);
         if start > expected {
-            self.missed(&source, expected, start).await.map_err(|d| End::Outcome(d.into()))?;
+            self.missed(&source, expected, start)
+                .await
+                .map_err(|d| End::Outcome(d.into()))?;
         }
         Ok(source)
+    }
+
+    async fn tell(&self, message: Message) -> Result<(), End> {
+        self.inbox
+            .message(message)
+            .await
+            .map_err(|dropped| End::Outcome(dropped.into()))
     }
 
     async fn read(&mut self, reader: &mut Reader, source: &Arc<Source>) -> End {
@@ -292,21 +340,27 @@ impl Receiver {
         }
     }
 
-    async fn batch(
-        &mut self,
-        source: &Arc<Source>,
-        batch: Batch,
-    ) -> Result<(), Dropped> {
+    async fn batch(&mut self, source: &Arc<Source>, batch: Batch) -> Result<(), Dropped> {
         self.moved(source.epoch, batch.end());
-        self.progress.items.fetch_add(u64::from(batch.count()), Ordering::Relaxed);
-        self.progress.bytes.fetch_add(batch.body().len() as u64, Ordering::Relaxed);
+        self.progress
+            .items
+            .fetch_add(u64::from(batch.count()), Ordering::Relaxed);
+        self.progress
+            .bytes
+            .fetch_add(batch.body().len() as u64, Ordering::Relaxed);
         self.inbox.batch(Arc::clone(source), batch).await
     }
 
     async fn missed(&mut self, source: &Arc<Source>, from: Seq, to: Seq) -> Result<(), Dropped> {
         self.moved(source.epoch, to);
         self.progress.missed.fetch_add(to - from, Ordering::Relaxed);
-        self.inbox.message(Message::Missed { source: Arc::clone(source), from, to }).await
+        self.inbox
+            .message(Message::Missed {
+                source: Arc::clone(source),
+                from,
+                to,
+            })
+            .await
     }
 
     fn moved(&mut self, epoch: Epoch, next: Seq) {

@@ -137,8 +137,12 @@ impl Roster {
     pub(super) fn show(&self) -> Vec<Followed> {
         let connected = self.connected();
         let followed = lock(&self.followed);
-        let current = followed.iter().filter(|(producer, _)| connected.contains(producer));
-        current.map(|(producer, progress)| progress.show(*producer)).collect()
+        let current = followed
+            .iter()
+            .filter(|(producer, _)| connected.contains(producer));
+        current
+            .map(|(producer, progress)| progress.show(*producer))
+            .collect()
     }
 }
 

@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use rivermesh_proto::{Epoch, Fingerprint, NodeId, catalog::{Peer, Snapshot}};
+use rivermesh_proto::{
+    Epoch, Fingerprint, NodeId,
+    catalog::{Peer, Snapshot},
+};
 use tokio::{
     sync::{oneshot, watch},
     task::JoinSet,
@@ -96,7 +99,9 @@ impl Worker {
         receivers: &mut JoinSet<Ended>,
     ) {
         for (producer, state) in &mut *states {
-            let State::Followed(cancel) = state else { continue };
+            let State::Followed(cancel) = state else {
+                continue;
+            };
             let reason = match snapshot.get(producer) {
                 None => LeaveReason::Gone,
                 Some(peer) if !self.qualifies(peer) => LeaveReason::NotEligible,
@@ -107,20 +112,19 @@ impl Worker {
                 let _ = cancel.send(reason);
             }
         }
-        states.retain(|id, state| {
-            matches!(state, State::Followed(_)) || snapshot.get(id).is_some()
-        });
+        states
+            .retain(|id, state| matches!(state, State::Followed(_)) || snapshot.get(id).is_some());
         for peer in snapshot.producers_of(self.wish.stream.as_str()) {
-            let Some(advert) = peer.produces(self.wish.stream.as_str()) else { continue };
+            let Some(advert) = peer.produces(self.wish.stream.as_str()) else {
+                continue;
+            };
             let announced = (advert.epoch, advert.fingerprint);
             let slot = match states.entry(peer.id()) {
                 hash_map::Entry::Occupied(slot) => match slot.get() {
                     State::Resting { announced: before } if *before != announced => slot,
                     _ => continue,
                 },
-                hash_map::Entry::Vacant(slot) => {
-                    slot.insert_entry(State::Resting { announced })
-                }
+                hash_map::Entry::Vacant(slot) => slot.insert_entry(State::Resting { announced }),
             };
             if !self.qualifies(peer) {
                 if peer.rtt().is_none() && !peer.is_local() {
@@ -154,9 +158,16 @@ impl Worker {
         let producer = peer.id();
         let progress = Arc::new(Progress::new());
         let (inbox, roster) = (self.inbox.clone(), Arc::clone(&self.roster));
-        let leave = Leave { producer, inbox, roster, progress: Arc::clone(&progress) };
+        let leave = Leave {
+            producer,
+            inbox,
+            roster,
+            progress: Arc::clone(&progress),
+        };
         if peer.is_local() {
-            let Some(core) = self.producers.get(&self.wish.stream) else { return false };
+            let Some(core) = self.producers.get(&self.wish.stream) else {
+                return false;
+            };
             let local = Local {
                 core,
                 me: Arc::clone(peer),
@@ -186,11 +197,19 @@ impl Worker {
 
     fn publish(&self, snapshot: &Snapshot) {
         let connected = self.roster.connected();
-        let producers: Vec<Arc<Peer>> =
-            connected.iter().filter_map(|id| snapshot.get(id).cloned()).collect();
-        let online = self.online_when.is_met(producers.iter().map(|peer| &**peer));
+        let producers: Vec<Arc<Peer>> = connected
+            .iter()
+            .filter_map(|id| snapshot.get(id).cloned())
+            .collect();
+        let online = self
+            .online_when
+            .is_met(producers.iter().map(|peer| &**peer));
         self.status.send_if_modified(|status| {
-            let now = Status { online, closed: false, producers };
+            let now = Status {
+                online,
+                closed: false,
+                producers,
+            };
             let changed = now != *status;
             *status = now;
             changed
@@ -232,7 +251,14 @@ async fn until_cancelled(
     if leave.progress.joined.load(Ordering::Relaxed) {
         let epoch = Epoch(leave.progress.epoch.load(Ordering::Relaxed));
         // An error means that nobody wants to know any more.
-        let _ = leave.inbox.message(Message::Left { producer, epoch, reason }).await;
+        let _ = leave
+            .inbox
+            .message(Message::Left {
+                producer,
+                epoch,
+                reason,
+            })
+            .await;
     }
     (producer, announced, None)
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use iroh::endpoint::{Connection, ConnectionError};
+use iroh::endpoint::Connection;
 use rivermesh_proto::{NodeId, code::Code, wire::StreamKind};
 
 use super::stream::{self, Reader, WriteError, Writer};
@@ -26,7 +26,13 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn new(connection: Connection, instance: u64, dialed: bool) -> Self {
         let peer = connection.remote_id();
-        Self { connection, peer, instance, dialed, uses: AtomicUsize::new(0) }
+        Self {
+            connection,
+            peer,
+            instance,
+            dialed,
+            uses: AtomicUsize::new(0),
+        }
     }
 
     /// The node at the other end.
@@ -57,7 +63,9 @@ impl Link {
     pub(crate) fn rtt(&self) -> Option<Duration> {
         let paths = self.connection.paths();
         let selected = paths.iter().find(iroh::endpoint::Path::is_selected);
-        selected.or_else(|| paths.iter().next()).map(|path| path.rtt())
+        selected
+            .or_else(|| paths.iter().next())
+            .map(|path| path.rtt())
     }
 
     /// Opens a stream of this kind in both directions.
@@ -68,11 +76,6 @@ impl Link {
     /// Opens a stream of this kind that only we write to.
     pub(crate) async fn open_uni(&self, kind: StreamKind) -> Result<Writer, WriteError> {
         stream::open_uni(&self.connection, kind).await
-    }
-
-    /// Resolves with the reason when the connection is lost or closed.
-    pub(crate) async fn closed(&self) -> ConnectionError {
-        self.connection.closed().await
     }
 
     pub(crate) fn is_closed(&self) -> bool {

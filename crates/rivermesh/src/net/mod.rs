@@ -16,6 +16,6 @@ pub(crate) mod stream;
 
 pub(crate) use self::{
     link::{Link, Use},
-    peers::{ConnectError, Directory, LinkEvent, Peers, Subscription},
+    peers::{ConnectError, Directory, LinkEvent, Peers, Subscription, error_chain},
     stream::{ReadError, Reader, WriteError, Writer},
 };

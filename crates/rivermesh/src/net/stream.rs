@@ -84,7 +84,9 @@ pub(crate) fn close(connection: &Connection, code: Code) {
 /// The code a peer closed the connection with, where it did.
 pub(crate) fn close_code(error: &ConnectionError) -> Option<Code> {
     match error {
-        ConnectionError::ApplicationClosed(close) => Code::from_number(close.error_code.into_inner()),
+        ConnectionError::ApplicationClosed(close) => {
+            Code::from_number(close.error_code.into_inner())
+        }
         _ => None,
     }
 }
@@ -132,13 +134,18 @@ pub(crate) struct Reader {
 
 impl std::fmt::Debug for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reader").field("stream", &self.inner.id()).finish_non_exhaustive()
+        f.debug_struct("Reader")
+            .field("stream", &self.inner.id())
+            .finish_non_exhaustive()
     }
 }
 
 impl Reader {
     fn new(inner: RecvStream) -> Self {
-        Self { inner, buf: BytesMut::new() }
+        Self {
+            inner,
+            buf: BytesMut::new(),
+        }
     }
 
     /// The first byte of a stream, which says what it is for; `None` for a byte without meaning.
@@ -193,13 +200,6 @@ impl Reader {
         Ok(Some(Frame::parse(header.kind, body)?))
     }
 
-    /// Whether a whole frame has been read already, so that [`Reader::frame`] will not wait.
-    pub(crate) fn has_frame(&self) -> bool {
-        self.buf.len() >= batch::HEADER
-            && self.buf.len() - batch::HEADER
-                >= u32::from_le_bytes([self.buf[1], self.buf[2], self.buf[3], self.buf[4]]) as usize
-    }
-
     /// Tells the peer that nothing more will be read.
     pub(crate) fn stop(&mut self, code: Code) {
         // An error only says that the stream had ended before.
@@ -231,7 +231,9 @@ pub(crate) struct Writer {
 
 impl std::fmt::Debug for Writer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Writer").field("stream", &self.inner.id()).finish()
+        f.debug_struct("Writer")
+            .field("stream", &self.inner.id())
+            .finish()
     }
 }
 

@@ -244,12 +244,19 @@ impl Builder {
             mdns: self.mdns,
             dht: self.dht,
         };
-        let endpoint = endpoint::bind(options).await.map_err(SpawnError::Endpoint)?;
+        let endpoint = endpoint::bind(options)
+            .await
+            .map_err(SpawnError::Endpoint)?;
         discovery.locate(&endpoint).map_err(SpawnError::Entry)?;
         let tasks = Tasks::new();
         let (events, links) = mpsc::channel(LINK_EVENTS);
         let (subscriptions, asked) = mpsc::channel(SUBSCRIPTIONS);
-        let keys = self.network_key.iter().cloned().chain(self.further_keys).collect();
+        let keys = self
+            .network_key
+            .iter()
+            .cloned()
+            .chain(self.further_keys)
+            .collect();
         let peers = Peers::spawn(Parts {
             endpoint: endpoint.clone(),
             membership: Membership { network, keys },
@@ -280,7 +287,9 @@ impl Builder {
             streams: self.streams,
             tasks,
         };
-        Ok(Node { inner: Arc::new(inner) })
+        Ok(Node {
+            inner: Arc::new(inner),
+        })
     }
 
     fn take_invites(&mut self) -> Result<(), SpawnError> {

@@ -38,12 +38,17 @@ pub enum KeyFileError {
 
 /// Reads the key in a file, or makes one and the file with it, for its owner only.
 pub(super) fn load_or_make(path: &Path) -> Result<SecretKey, KeyFileError> {
-    let failed = |source| KeyFileError::Io { path: path.to_owned(), source };
+    let failed = |source| KeyFileError::Io {
+        path: path.to_owned(),
+        source,
+    };
     match open_new(path) {
         Ok(mut file) => {
             let key = SecretKey::generate();
             let text = format!("{}\n", hex(&key.to_bytes()));
-            file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+            file.write_all(text.as_bytes())
+                .and_then(|()| file.sync_all())
+                .map_err(failed)?;
             Ok(key)
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => load(path),
@@ -52,14 +57,21 @@ pub(super) fn load_or_make(path: &Path) -> Result<SecretKey, KeyFileError> {
 }
 
 fn load(path: &Path) -> Result<SecretKey, KeyFileError> {
-    let failed = |source| KeyFileError::Io { path: path.to_owned(), source };
+    let failed = |source| KeyFileError::Io {
+        path: path.to_owned(),
+        source,
+    };
     let file = fs::File::open(path).map_err(failed)?;
     if is_exposed(&file.metadata().map_err(failed)?) {
-        return Err(KeyFileError::Exposed { path: path.to_owned() });
+        return Err(KeyFileError::Exposed {
+            path: path.to_owned(),
+        });
     }
     let mut text = String::new();
     file.take(1024).read_to_string(&mut text).map_err(failed)?;
-    let malformed = || KeyFileError::Malformed { path: path.to_owned() };
+    let malformed = || KeyFileError::Malformed {
+        path: path.to_owned(),
+    };
     let bytes = unhex(text.trim()).ok_or_else(malformed)?;
     Ok(SecretKey::from_bytes(&bytes))
 }
@@ -111,9 +123,15 @@ mod tests {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(
+                fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+                0o600
+            );
             fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-            assert!(matches!(load_or_make(&path), Err(KeyFileError::Exposed { .. })));
+            assert!(matches!(
+                load_or_make(&path),
+                Err(KeyFileError::Exposed { .. })
+            ));
         }
     }
 
@@ -125,7 +143,10 @@ mod tests {
             let _ = fs::remove_file(&path);
             let mut file = open_new(&path).unwrap();
             file.write_all(text.as_bytes()).unwrap();
-            assert!(matches!(load_or_make(&path), Err(KeyFileError::Malformed { .. })), "{text:?}");
+            assert!(
+                matches!(load_or_make(&path), Err(KeyFileError::Malformed { .. })),
+                "{text:?}"
+            );
         }
     }
 }

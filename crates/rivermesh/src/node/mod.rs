@@ -11,7 +11,9 @@ mod key;
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use iroh::{Endpoint, EndpointAddr};
-use rivermesh_proto::{NetworkId, NetworkKey, NodeId, catalog::Snapshot, code::Code, invite::Invite};
+use rivermesh_proto::{
+    NetworkId, NetworkKey, NodeId, catalog::Snapshot, code::Code, invite::Invite,
+};
 use tokio::{
     sync::watch,
     time::{Instant, timeout, timeout_at},
@@ -220,7 +222,12 @@ impl Node {
 
     /// Sets up a consumer.
     pub fn consumer<T: Datum>(&self) -> consumer::Builder<T> {
-        let Inner { peers, producers, streams, .. } = &*self.inner;
+        let Inner {
+            peers,
+            producers,
+            streams,
+            ..
+        } = &*self.inner;
         consumer::Builder::new(peers.clone(), producers.clone(), streams.retry)
     }
 
@@ -230,7 +237,13 @@ impl Node {
     ///
     /// If this is cancelled, the node stops when its last handle is dropped.
     pub async fn shutdown(&self) {
-        let Inner { producers, discovery, streams, tasks, .. } = &*self.inner;
+        let Inner {
+            producers,
+            discovery,
+            streams,
+            tasks,
+            ..
+        } = &*self.inner;
         if !tasks.token().is_cancelled() {
             producers.close_all();
             producers.drained(Instant::now() + streams.drain).await;
@@ -264,7 +277,12 @@ impl Drop for Inner {
 }
 
 /// Closes what is left when a node is cancelled, so that peers hear of it at once.
-async fn close_when_cancelled(tasks: Tasks, peers: Peers, producers: Producers, endpoint: Endpoint) {
+async fn close_when_cancelled(
+    tasks: Tasks,
+    peers: Peers,
+    producers: Producers,
+    endpoint: Endpoint,
+) {
     tasks.token().cancelled().await;
     producers.close_all();
     peers.close_all(Code::Done);

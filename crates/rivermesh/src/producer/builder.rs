@@ -18,7 +18,7 @@ use super::{
     registry::{Found, Producers},
     worker,
 };
-use crate::{Condition, Datum, SchemaError, discovery::StreamLimit};
+use crate::{Condition, Datum, SchemaError, discovery::ChangeError};
 
 /// A stream could not be produced. Nothing has changed.
 #[derive(Debug, Error)]
@@ -41,7 +41,7 @@ pub enum ProduceError<T: Datum> {
     OtherType(StreamName),
     /// The node's entry has no room for another stream.
     #[error("the node cannot announce another stream")]
-    Limit(#[source] StreamLimit),
+    Limit(#[source] ChangeError),
     /// The node has shut down.
     #[error("the node has shut down")]
     ShutDown,
@@ -59,7 +59,9 @@ pub struct Builder<T> {
 
 impl<T> fmt::Debug for Builder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("stream", &self.stream).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("stream", &self.stream)
+            .finish_non_exhaustive()
     }
 }
 
@@ -169,8 +171,9 @@ impl<T: Datum> Builder<T> {
     fn find_or_build(self) -> Result<Found<Handle<T>>, ProduceError<T>> {
         let name = self.stream.as_deref().unwrap_or(T::NAME);
         let name = StreamName::new(name).map_err(ProduceError::Name)?;
-        let schema =
-            T::schema().map_err(ProduceError::Schema)?.ok_or(ProduceError::ConsumerOnly)?;
+        let schema = T::schema()
+            .map_err(ProduceError::Schema)?
+            .ok_or(ProduceError::ConsumerOnly)?;
         let producers = self.producers.clone();
         if producers.tasks().token().is_cancelled() {
             return Err(ProduceError::ShutDown);
@@ -179,12 +182,19 @@ impl<T: Datum> Builder<T> {
             let epoch = Epoch(rand::random());
             let tasks = producers.tasks().part();
             let core = Arc::new(Core::new(name.clone(), epoch, schema, self.settings, tasks));
-            let advert =
-                StreamAdvert { name: name.clone(), fingerprint: core.fingerprint, epoch };
-            producers.discovery().add_stream(advert).map_err(ProduceError::Limit)?;
+            let advert = StreamAdvert {
+                name: name.clone(),
+                fingerprint: core.fingerprint,
+                epoch,
+            };
+            producers
+                .discovery()
+                .add_stream(advert)
+                .map_err(ProduceError::Limit)?;
             let catalog = producers.discovery().watch();
             core.review(&catalog.borrow());
-            core.tasks.spawn("fan-out", worker::run(Arc::clone(&core), catalog));
+            core.tasks
+                .spawn("fan-out", worker::run(Arc::clone(&core), catalog));
             let handle = Handle {
                 core: Arc::clone(&core),
                 producers: producers.clone(),

@@ -94,7 +94,10 @@ pub(crate) struct Core {
 
 impl std::fmt::Debug for Core {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Core").field("stream", &self.name).field("epoch", &self.epoch).finish()
+        f.debug_struct("Core")
+            .field("stream", &self.name)
+            .field("epoch", &self.epoch)
+            .finish()
     }
 }
 
@@ -106,8 +109,10 @@ impl Core {
         settings: Settings,
         tasks: Tasks,
     ) -> Self {
-        let bounds =
-            Bounds { log_bytes: settings.log_bytes, batch_bytes: settings.batch_bytes };
+        let bounds = Bounds {
+            log_bytes: settings.log_bytes,
+            batch_bytes: settings.batch_bytes,
+        };
         let label = name.to_string();
         Self {
             fingerprint: schema.fingerprint(),
@@ -140,7 +145,9 @@ impl Core {
         encode: impl FnOnce(&mut Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<Append, EncodeError> {
         let limit = self.settings.item_bytes;
-        let done = self.log().append(now_us, |buf| encode(&mut Encoder::new(buf, limit)))?;
+        let done = self
+            .log()
+            .append(now_us, |buf| encode(&mut Encoder::new(buf, limit)))?;
         if let Append::Done { wakes: true, .. } = done {
             self.data.notify_waiters();
         }
@@ -205,8 +212,13 @@ impl Core {
         if !self.admits(peer) {
             return Err(Refusal::NotAdmitted);
         }
-        if ask.fingerprint.is_some_and(|theirs| theirs != self.fingerprint) {
-            return Err(Refusal::Schema { schema: self.schema_bytes.clone() });
+        if ask
+            .fingerprint
+            .is_some_and(|theirs| theirs != self.fingerprint)
+        {
+            return Err(Refusal::Schema {
+                schema: self.schema_bytes.clone(),
+            });
         }
         let allowed = self.settings.allow_lag;
         if !allowed.contains(ask.lag) {
@@ -256,7 +268,10 @@ impl Core {
     }
 
     fn admits(&self, peer: &Peer) -> bool {
-        self.settings.require.iter().all(|predicate| predicate(peer))
+        self.settings
+            .require
+            .iter()
+            .all(|predicate| predicate(peer))
     }
 
     /// Takes a subscription out.
@@ -283,7 +298,10 @@ impl Core {
         }
         let consumers = subs.iter().filter(|sub| !sub.cut.is_cancelled()).count();
         let closed = self.is_closed();
-        let met = self.settings.online_when.is_met(peers.iter().map(|peer| &**peer));
+        let met = self
+            .settings
+            .online_when
+            .is_met(peers.iter().map(|peer| &**peer));
         let online = met && !closed;
         self.online.store(online, Ordering::Release);
         if self.is_closed() {
@@ -291,7 +309,12 @@ impl Core {
             self.online.store(false, Ordering::Release);
         }
         self.status.send_if_modified(|status| {
-            let now = Status { online: online && !status.closed, consumers, peers, ..*status };
+            let now = Status {
+                online: online && !status.closed,
+                consumers,
+                peers,
+                ..*status
+            };
             let changed = now != *status;
             *status = now;
             changed
@@ -300,7 +323,10 @@ impl Core {
 
     pub(crate) fn subscribers(&self) -> Vec<Subscriber> {
         let next = self.log().next();
-        self.subs().values().map(|sub| Subscriber::of(sub, next)).collect()
+        self.subs()
+            .values()
+            .map(|sub| Subscriber::of(sub, next))
+            .collect()
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -330,6 +356,8 @@ impl Core {
 }
 
 fn now_us() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

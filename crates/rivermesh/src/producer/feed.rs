@@ -51,7 +51,13 @@ impl Feed {
         cursor: Cursor,
         pin: Option<Pin>,
     ) -> Self {
-        Self { core, sub, id, cursor, pin }
+        Self {
+            core,
+            sub,
+            id,
+            cursor,
+            pin,
+        }
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
@@ -71,15 +77,18 @@ impl Feed {
         loop {
             match log.read(&mut self.cursor, PULL_BYTES, out) {
                 Read::Frames { items, bytes } => {
-                    let freed =
-                        self.pin.is_some_and(|pin| log.move_pin(pin, self.cursor.seq()));
+                    let freed = self
+                        .pin
+                        .is_some_and(|pin| log.move_pin(pin, self.cursor.seq()));
                     drop(log);
                     if freed {
                         self.core.space.notify_waiters();
                     }
                     self.sub.items.fetch_add(items, Ordering::Relaxed);
                     self.sub.bytes.fetch_add(bytes, Ordering::Relaxed);
-                    self.sub.position.store(self.cursor.seq(), Ordering::Relaxed);
+                    self.sub
+                        .position
+                        .store(self.cursor.seq(), Ordering::Relaxed);
                     self.core.count_sent(items);
                     return Pull::Frames;
                 }

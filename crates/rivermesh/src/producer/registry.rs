@@ -61,7 +61,12 @@ pub(crate) enum Found<H> {
 
 impl Producers {
     pub(crate) fn new(discovery: Discovery, drain: Duration, tasks: Tasks) -> Self {
-        Self(Arc::new(Inner { slots: Mutex::default(), discovery, drain, tasks }))
+        Self(Arc::new(Inner {
+            slots: Mutex::default(),
+            discovery,
+            drain,
+            tasks,
+        }))
     }
 
     pub(crate) fn discovery(&self) -> &Discovery {
@@ -103,7 +108,10 @@ impl Producers {
     /// Takes a stream out, unless it has been produced anew since.
     pub(crate) fn remove(&self, core: &Arc<Core>) {
         let mut slots = self.slots();
-        if slots.get(&core.name).is_some_and(|slot| Arc::ptr_eq(&slot.core, core)) {
+        if slots
+            .get(&core.name)
+            .is_some_and(|slot| Arc::ptr_eq(&slot.core, core))
+        {
             slots.remove(&core.name);
             drop(slots);
             self.0.discovery.remove_stream(&core.name);
@@ -112,7 +120,11 @@ impl Producers {
 
     /// Ends all streams: consumers get what the logs hold.
     pub(crate) fn close_all(&self) {
-        let cores: Vec<_> = self.slots().values().map(|slot| Arc::clone(&slot.core)).collect();
+        let cores: Vec<_> = self
+            .slots()
+            .values()
+            .map(|slot| Arc::clone(&slot.core))
+            .collect();
         for core in cores {
             core.close();
         }
@@ -120,18 +132,27 @@ impl Producers {
 
     /// The states of all streams.
     pub(crate) fn statuses(&self) -> Vec<watch::Receiver<Status>> {
-        self.slots().values().map(|slot| slot.core.watch_status()).collect()
+        self.slots()
+            .values()
+            .map(|slot| slot.core.watch_status())
+            .collect()
     }
 
     /// Serves the peers that ask for streams, each in a task of its own.
     pub(crate) async fn serve(self, mut asked: mpsc::Receiver<Subscription>) {
         while let Some(subscription) = asked.recv().await {
-            self.0.tasks.spawn("subscription", self.clone().serve_one(subscription));
+            self.0
+                .tasks
+                .spawn("subscription", self.clone().serve_one(subscription));
         }
     }
 
     async fn serve_one(self, subscription: Subscription) {
-        let Subscription { link, mut writer, mut reader } = subscription;
+        let Subscription {
+            link,
+            mut writer,
+            mut reader,
+        } = subscription;
         let deadline = Instant::now() + limits::HANDSHAKE_PHASE;
         let ask = match timeout_at(deadline, reader.message::<Subscribe>(limits::CONTROL)).await {
             Ok(Ok(Some(ask))) => ask,

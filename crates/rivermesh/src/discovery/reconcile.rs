@@ -1,0 +1,283 @@
+//! Comparing catalogs with peers: when, with whom, and the exchange itself.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use rand::{RngExt, seq::IteratorRandom};
+use rivermesh_proto::{
+    NodeId,
+    code::Code,
+    limits,
+    sync::{Initiator, Output, Responder},
+    wire::StreamKind,
+};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout},
+};
+use tracing::debug;
+
+use super::{
+    Config, SyncError,
+    shared::Shared,
+    worker::{Input, Worker},
+};
+use crate::net::{Link, Reader, Writer};
+
+/// Time for one message of an exchange to be sent, or to come.
+const STEP: Duration = Duration::from_secs(5);
+/// Time for a whole exchange.
+const WHOLE: Duration = Duration::from_secs(60);
+/// A new neighbour is not compared with again within this time.
+const RECENT: Duration = Duration::from_secs(5);
+
+/// When to compare, and what is in progress.
+#[derive(Debug)]
+pub(super) struct Reconcile {
+    /// Peers that this node is comparing with.
+    asking: HashSet<NodeId>,
+    /// Peers that compare with this node.
+    answering: HashSet<NodeId>,
+    recent: HashMap<NodeId, Instant>,
+    next_at: Instant,
+    wait: Duration,
+}
+
+impl Reconcile {
+    pub(super) fn new(config: &Config, now: Instant) -> Self {
+        Self {
+            asking: HashSet::new(),
+            answering: HashSet::new(),
+            recent: HashMap::new(),
+            next_at: now + config.sync_min,
+            wait: config.sync_min,
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Instant {
+        self.next_at
+    }
+}
+
+impl Worker {
+    /// Compares with a random neighbour when it is time to.
+    pub(super) fn compare_now_and_then(&mut self, now: Instant) {
+        if self.reconcile.next_at > now {
+            return;
+        }
+        let wait = self
+            .reconcile
+            .wait
+            .mul_f64(self.rng.random_range(0.75..1.25));
+        self.reconcile.next_at = now + wait;
+        let neighbour = self
+            .gossip
+            .neighbours()
+            .iter()
+            .choose(&mut self.rng)
+            .copied();
+        if let Some(link) = neighbour.and_then(|peer| self.peers.get(peer)) {
+            self.sync_with(link);
+        }
+    }
+
+    /// Compares with a new neighbour, which may belong to a part of the network that was cut off.
+    pub(super) fn compare_with_neighbour(&mut self, peer: NodeId, now: Instant) {
+        let recent = &mut self.reconcile.recent;
+        recent.retain(|_, at| now.duration_since(*at) < RECENT);
+        if recent.contains_key(&peer) {
+            return;
+        }
+        if let Some(link) = self.peers.get(peer) {
+            self.sync_with(link);
+        }
+    }
+
+    /// Starts to compare, unless that is in progress or there is no place.
+    pub(super) fn sync_with(&mut self, link: Arc<Link>) {
+        let peer = link.peer();
+        let asking = &mut self.reconcile.asking;
+        if self.departed || asking.len() >= self.shared.config.max_syncs || !asking.insert(peer) {
+            return;
+        }
+        self.reconcile.recent.insert(peer, Instant::now());
+        let (shared, inputs) = (Arc::clone(&self.shared), self.inputs.clone());
+        self.tasks.spawn("sync", async move {
+            let result = initiate(&shared, &link).await;
+            let _ = inputs.send(Input::Synced(peer, result)).await;
+        });
+    }
+
+    pub(super) fn on_synced(&mut self, peer: NodeId, result: Result<bool, SyncError>) {
+        self.reconcile.asking.remove(&peer);
+        let config = &self.shared.config;
+        match result {
+            Ok(true) => {
+                self.reconcile.wait = config.sync_min;
+                let soon = config.sync_min.mul_f64(self.rng.random_range(0.5..1.0));
+                self.reconcile.next_at = self.reconcile.next_at.min(Instant::now() + soon);
+            }
+            Ok(false) => self.reconcile.wait = (self.reconcile.wait * 2).min(config.sync_max),
+            Err(error) => debug!(peer = %peer.fmt_short(), %error, "comparing catalogs failed"),
+        }
+    }
+
+    /// The program asks for a comparison; it is not counted among the automatic ones.
+    pub(super) fn on_sync_asked(
+        &mut self,
+        peer: NodeId,
+        reply: oneshot::Sender<Result<(), SyncError>>,
+    ) {
+        let (shared, peers) = (Arc::clone(&self.shared), self.peers.clone());
+        self.tasks.spawn("sync", async move {
+            let result = match peers.connect(peer).await {
+                Ok(link) => initiate(&shared, &link).await,
+                Err(error) => Err(error.into()),
+            };
+            let _ = reply.send(result.map(drop));
+        });
+    }
+
+    /// A peer asks to compare; it may do so once at a time.
+    pub(super) fn on_sync_stream(
+        &mut self,
+        link: Arc<Link>,
+        mut writer: Writer,
+        mut reader: Reader,
+    ) {
+        let peer = link.peer();
+        if !self.reconcile.answering.insert(peer) {
+            writer.reset(Code::Refused);
+            reader.stop(Code::Refused);
+            return;
+        }
+        let (shared, inputs) = (Arc::clone(&self.shared), self.inputs.clone());
+        self.tasks.spawn("sync answer", async move {
+            if let Err(error) = respond(&shared, &link, writer, reader).await {
+                debug!(peer = %peer.fmt_short(), %error, "a peer's comparison failed");
+            }
+            let _ = inputs.send(Input::Answered(peer)).await;
+        });
+    }
+
+    pub(super) fn on_answered(&mut self, peer: NodeId) {
+        self.reconcile.answering.remove(&peer);
+    }
+}
+
+/// Compares catalogs as the side that asks; tells whether they differed.
+async fn initiate(shared: &Shared, link: &Arc<Link>) -> Result<bool, SyncError> {
+    let _held = link.hold();
+    let outcome = timeout(WHOLE, async {
+        let (mut writer, mut reader) = step(link, link.open(StreamKind::Sync)).await?;
+        let (mut initiator, open) = shared.read(|catalog| Initiator::start(link.peer(), catalog));
+        step(link, writer.message(&open, limits::SYNC_PAGE)).await?;
+        let mut differed = false;
+        loop {
+            let output = turn(shared, link, &mut reader, |bytes, catalog, now| {
+                initiator.handle(bytes, catalog, now)
+            })
+            .await?;
+            differed |= output.send.is_some();
+            if let Some(message) = &output.send {
+                step(link, writer.message(message, limits::SYNC_PAGE)).await?;
+            }
+            if output.done {
+                writer.finish();
+                return Ok(differed);
+            }
+        }
+    })
+    .await;
+    count(
+        shared,
+        outcome.unwrap_or_else(|_| Err(failed(link, "took too long"))),
+    )
+}
+
+/// Compares catalogs as the side that is asked.
+async fn respond(
+    shared: &Shared,
+    link: &Arc<Link>,
+    mut writer: Writer,
+    mut reader: Reader,
+) -> Result<(), SyncError> {
+    let _held = link.hold();
+    let outcome = timeout(WHOLE, async {
+        let place = timeout(STEP, shared.answers.acquire()).await;
+        let Ok(Ok(_place)) = place else {
+            writer.reset(Code::Refused);
+            reader.stop(Code::Refused);
+            return Err(failed(link, "too many comparisons at once"));
+        };
+        let mut responder = Responder::new(link.peer());
+        loop {
+            let output = turn(shared, link, &mut reader, |bytes, catalog, now| {
+                responder.handle(bytes, catalog, now)
+            })
+            .await?;
+            if let Some(message) = &output.send {
+                step(link, writer.message(message, limits::SYNC_PAGE)).await?;
+            }
+            if output.done {
+                writer.finish();
+                return Ok(());
+            }
+        }
+    })
+    .await;
+    count(
+        shared,
+        outcome.unwrap_or_else(|_| Err(failed(link, "took too long"))),
+    )
+}
+
+/// Waits for the peer's message and works on it.
+async fn turn(
+    shared: &Shared,
+    link: &Link,
+    reader: &mut Reader,
+    handle: impl FnOnce(
+        &[u8],
+        &mut rivermesh_proto::catalog::Catalog,
+        rivermesh_proto::catalog::Clock,
+    ) -> Result<Output, rivermesh_proto::sync::SyncError>,
+) -> Result<Output, SyncError> {
+    let body = step(link, reader.body(limits::SYNC_PAGE)).await?;
+    let body = body.ok_or_else(|| failed(link, "the peer ended it early"))?;
+    shared
+        .sync(|catalog, now| handle(&body, catalog, now))
+        .map_err(|error| {
+            link.close(Code::Protocol);
+            failed(link, error)
+        })
+}
+
+async fn step<T, E: std::error::Error + 'static>(
+    link: &Link,
+    step: impl Future<Output = Result<T, E>>,
+) -> Result<T, SyncError> {
+    match timeout(STEP, step).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(failed(link, crate::net::error_chain(&error))),
+        Err(_) => Err(failed(link, "the peer took too long for a message")),
+    }
+}
+
+fn failed(link: &Link, reason: impl ToString) -> SyncError {
+    SyncError::Failed {
+        peer: link.peer(),
+        reason: reason.to_string(),
+    }
+}
+
+fn count<T>(shared: &Shared, outcome: Result<T, SyncError>) -> Result<T, SyncError> {
+    match &outcome {
+        Ok(_) => shared.meters.syncs.increment(1),
+        Err(_) => shared.meters.syncs_failed.increment(1),
+    }
+    outcome
+}

@@ -1,0 +1,1 @@
+//! Real endpoints on loopback.

@@ -1,0 +1,321 @@
+//! The one task that owns the state of discovery.
+//!
+//! It takes one input at a time and never awaits anything else: what takes time is a task of its own
+//! that hands its result back as an input.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use iroh::EndpointAddr;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use rivermesh_proto::NodeId;
+use tokio::{
+    sync::{Mutex, mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    SyncError,
+    contact::Contacts,
+    gossip::Gossip,
+    neighbour::{Budget, Outgoing},
+    reconcile::Reconcile,
+    screen::Screened,
+    shared::Shared,
+    spread::{Membership, Pending},
+};
+use crate::{
+    net::{ConnectError, Link, LinkEvent, Peers, Use},
+    task::Tasks,
+};
+
+/// Changes of the node's own entry within this time are announced together.
+const COALESCE: Duration = Duration::from_millis(20);
+
+/// What a program asks for.
+#[derive(Debug)]
+pub(super) enum Command {
+    Dial(EndpointAddr),
+    Probe(NodeId),
+    Sync(NodeId, oneshot::Sender<Result<(), SyncError>>),
+    Depart(oneshot::Sender<()>),
+}
+
+/// What tasks hand to the worker.
+#[derive(Debug)]
+pub(super) enum Input {
+    Command(Command),
+    /// A message of a peer, within its budget.
+    Gossip(Arc<Link>, Box<Screened>),
+    /// A connection that gossip asked for.
+    Connected(NodeId, Result<Use, ConnectError>),
+    /// A connection for learning whom the peer knows.
+    Contacted(NodeId, Result<Use, ConnectError>),
+    /// A connection for measuring the round-trip time is made, or not.
+    Probed(NodeId),
+    /// A peer whose connection was lost is reached again, or not.
+    Redialed(NodeId, bool),
+    /// A comparison of catalogs that this node asked for has ended: whether there were differences.
+    Synced(NodeId, Result<bool, SyncError>),
+    /// A comparison of catalogs that a peer asked for has ended.
+    Answered(NodeId),
+    /// Nodes found on this machine.
+    Met(Vec<EndpointAddr>),
+}
+
+pub(super) struct Worker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) peers: Peers,
+    pub(super) inputs: mpsc::Sender<Input>,
+    pub(super) tasks: Tasks,
+    pub(super) rng: StdRng,
+    pub(super) gossip: Gossip,
+    pub(super) outgoing: HashMap<NodeId, Outgoing>,
+    pub(super) pending: HashMap<NodeId, Pending>,
+    /// What each peer that gossips may still send.
+    pub(super) budgets: HashMap<NodeId, Weak<Mutex<Budget>>>,
+    pub(super) membership: Membership,
+    pub(super) reconcile: Reconcile,
+    pub(super) contacts: Contacts,
+    /// The instance of each connected peer.
+    instances: HashMap<NodeId, u64>,
+    announce_at: Instant,
+    /// When to announce a change of our own entry.
+    flush_at: Option<Instant>,
+    rtt_at: Instant,
+    pub(super) departed: bool,
+}
+
+impl Worker {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        peers: Peers,
+        inputs: mpsc::Sender<Input>,
+        tasks: Tasks,
+        bootstrap: Vec<EndpointAddr>,
+    ) -> Self {
+        let now = Instant::now();
+        let mut rng = StdRng::from_rng(&mut rand::rng());
+        let gossip = Gossip::new(shared.local, shared.network, rng.random(), now);
+        let interval = shared.config.announce_interval(1);
+        Self {
+            contacts: Contacts::new(&shared, bootstrap, now),
+            membership: Membership::new(now),
+            reconcile: Reconcile::new(&shared.config, now),
+            announce_at: now + interval.mul_f64(rng.random_range(0.5..0.9)),
+            rtt_at: now + shared.config.rtt_interval,
+            shared,
+            peers,
+            inputs,
+            tasks,
+            rng,
+            gossip,
+            outgoing: HashMap::new(),
+            pending: HashMap::new(),
+            budgets: HashMap::new(),
+            instances: HashMap::new(),
+            flush_at: None,
+            departed: false,
+        }
+    }
+
+    /// Runs until the links end or the task is cancelled.
+    pub(super) async fn run(
+        mut self,
+        mut links: mpsc::Receiver<LinkEvent>,
+        mut inputs: mpsc::Receiver<Input>,
+    ) {
+        let shared = Arc::clone(&self.shared);
+        self.on_time(Instant::now());
+        loop {
+            let deadline = self.next_deadline();
+            tokio::select! {
+                event = links.recv() => match event {
+                    Some(event) => self.on_link(event),
+                    None => return,
+                },
+                Some(input) = inputs.recv() => self.on_input(input),
+                () = shared.renewed.notified() => self.on_renewed(),
+                () = sleep_until(deadline) => self.on_time(Instant::now()),
+            }
+        }
+    }
+
+    fn on_link(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Up(link) => self.on_up(&link),
+            LinkEvent::Down {
+                peer,
+                instance,
+                graceful,
+                code,
+            } => {
+                self.on_down(peer, instance, graceful, code);
+            }
+            LinkEvent::Gossip(link, reader) => self.on_gossip_stream(link, reader),
+            LinkEvent::Sync(link, writer, reader) => self.on_sync_stream(link, writer, reader),
+        }
+    }
+
+    fn on_input(&mut self, input: Input) {
+        match input {
+            Input::Command(Command::Dial(addr)) => self.on_dial(addr),
+            Input::Command(Command::Probe(peer)) => self.on_probe(peer),
+            Input::Command(Command::Sync(peer, reply)) => self.on_sync_asked(peer, reply),
+            Input::Command(Command::Depart(reply)) => self.on_depart(reply),
+            Input::Gossip(link, screened) => self.on_gossip(&link, *screened),
+            Input::Connected(peer, result) => self.on_connected(peer, result),
+            Input::Contacted(peer, result) => self.on_contacted(peer, result),
+            Input::Probed(peer) => self.on_probed(peer),
+            Input::Redialed(peer, reached) => self.on_redialed(peer, reached),
+            Input::Synced(peer, result) => self.on_synced(peer, result),
+            Input::Answered(peer) => self.on_answered(peer),
+            Input::Met(addrs) => self.on_met(addrs),
+        }
+    }
+
+    fn on_up(&mut self, link: &Arc<Link>) {
+        let (peer, now) = (link.peer(), Instant::now());
+        self.shared.connected(peer);
+        self.sample(link);
+        let before = self.instances.insert(peer, link.instance());
+        if before.is_some_and(|before| before != link.instance()) {
+            // The peer's process is another one, which knows nothing of being a neighbour.
+            self.outgoing.remove(&peer);
+            let effects = self.gossip.disconnected(peer, now);
+            self.apply(effects);
+        } else if self
+            .outgoing
+            .get(&peer)
+            .is_some_and(|out| out.link != link.id())
+        {
+            // Another connection is kept; a request to join may have been lost with this one.
+            self.outgoing.remove(&peer);
+            self.join_again(peer, now);
+        }
+        if self.shared.take_outdated(peer) {
+            self.sync_with(Arc::clone(link));
+        }
+        if link.dialed() {
+            self.join_if_alone(peer, now);
+        }
+    }
+
+    fn on_down(
+        &mut self,
+        peer: NodeId,
+        instance: u64,
+        graceful: bool,
+        code: Option<rivermesh_proto::code::Code>,
+    ) {
+        if self.peers.get(peer).is_some() {
+            return;
+        }
+        self.instances.remove(&peer);
+        self.budgets.remove(&peer);
+        self.membership.forget(peer);
+        self.shared.disconnected(peer);
+        self.outgoing.remove(&peer);
+        let effects = self.gossip.disconnected(peer, Instant::now());
+        self.apply(effects);
+        self.look_after(peer, instance, graceful, code);
+    }
+
+    fn on_renewed(&mut self) {
+        self.announce_by(Instant::now() + COALESCE);
+    }
+
+    /// Has our own entry announced at this time, unless it is to be announced before anyway.
+    pub(super) fn announce_by(&mut self, at: Instant) {
+        self.flush_at = Some(self.flush_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let catalog = self
+            .shared
+            .read(rivermesh_proto::catalog::Catalog::next_deadline);
+        [
+            catalog.map(|mono| self.shared.instant(mono)),
+            self.flush_at,
+            self.contacts.next_deadline(self.gossip.neighbours().len()),
+            Some(self.gossip.next_deadline()),
+            Some(self.membership.next_deadline()),
+            Some(self.reconcile.next_deadline()),
+            Some(self.announce_at),
+            // What other tasks change in the catalog is looked at this often.
+            Some(self.rtt_at),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(self.rtt_at)
+    }
+
+    fn on_time(&mut self, now: Instant) {
+        self.shared.tick();
+        if self.gossip.next_deadline() <= now {
+            let effects = self.gossip.tick(now);
+            self.apply(effects);
+        }
+        if self.announce_at <= now {
+            self.refresh(now);
+        }
+        if self.flush_at.is_some_and(|at| at <= now) {
+            self.flush_at = None;
+            if let Some(record) = self.shared.record() {
+                let effects = self.gossip.broadcast(record.as_bytes().clone(), now);
+                self.apply(effects);
+            }
+        }
+        if self.rtt_at <= now {
+            self.rtt_at = now + self.shared.config.rtt_interval;
+            for link in self.peers.links() {
+                self.sample(&link);
+            }
+            self.let_go(now);
+        }
+        if self.departed {
+            return;
+        }
+        self.keep_neighbours(now);
+        self.compare_now_and_then(now);
+        self.dial_what_is_due(now);
+    }
+
+    /// Announces our own entry again, before others begin to wonder.
+    fn refresh(&mut self, now: Instant) {
+        let Some((_, interval)) = self.shared.refresh() else {
+            self.announce_at = now + Duration::from_secs(3600);
+            return;
+        };
+        self.announce_at = now + interval.mul_f64(self.rng.random_range(0.8..1.0));
+        self.announce_by(now);
+    }
+
+    fn sample(&self, link: &Link) {
+        if let Some(rtt) = link.rtt() {
+            self.shared.measured(link.peer(), rtt);
+        }
+    }
+
+    fn on_depart(&mut self, reply: oneshot::Sender<()>) {
+        let now = Instant::now();
+        self.departed = true;
+        self.flush_at = None;
+        if let Some(record) = self.shared.depart() {
+            let effects = self.gossip.broadcast(record.as_bytes().clone(), now);
+            self.apply(effects);
+            let effects = self.gossip.quit(now);
+            self.apply_last(effects);
+        }
+        // Taking the queues away ends the streams after what is queued.
+        let ended: Vec<_> = self.outgoing.drain().map(|(_, out)| out.ended).collect();
+        self.tasks.spawn("departure", async move {
+            futures::future::join_all(ended).await;
+            let _ = reply.send(());
+        });
+    }
+}
