@@ -1,2 +1,54 @@
-//! The command line.
-fn main() {}
+//! The `rivermesh` command line: nodes, streams and measurements from a shell.
+
+mod args;
+mod bench;
+mod catalog;
+mod demo;
+mod failure;
+mod family;
+mod input;
+mod latency;
+mod logging;
+mod publish;
+mod subscribe;
+mod text;
+
+use std::{io, process::ExitCode};
+
+use clap::{CommandFactory, Parser};
+use color_eyre::eyre::{Context, Result};
+
+use args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::start(cli.verbose);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .wrap_err("cannot start the runtime");
+    let result = runtime.and_then(|runtime| {
+        let result = runtime.block_on(Box::pin(run(cli)));
+        // A read of stdin that still blocks must not hold up the end.
+        runtime.shutdown_background();
+        result
+    });
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => failure::exit(&error),
+    }
+}
+
+/// Does what was asked for; false when it was done and the outcome is bad.
+async fn run(cli: Cli) -> Result<bool> {
+    match cli.command {
+        Command::Demo(args) => Box::pin(demo::run(&args, cli.verbose)).await,
+        Command::Completions(args) => {
+            let mut command = Cli::command();
+            clap_complete::generate(args.shell, &mut command, "rivermesh", &mut io::stdout());
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
+}

@@ -1,0 +1,3 @@
+//! `rivermesh pub`.
+
+mod pump;

@@ -1,0 +1,3 @@
+//! `rivermesh sub`.
+
+mod print;
