@@ -94,8 +94,12 @@ pub(crate) fn now_us() -> u64 {
 
 /// A time as microseconds since 1970; 0 for times before.
 pub(crate) fn since_epoch_us(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    micros_of(time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO))
+}
+
+/// A duration in whole microseconds.
+pub(crate) fn micros_of(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -9,8 +9,13 @@ mod family;
 mod input;
 mod latency;
 mod logging;
-mod publish;
-mod subscribe;
+
+#[cfg(test)]
+#[path = "subscribe/print.rs"]
+mod print;
+#[cfg(test)]
+#[path = "publish/pump.rs"]
+mod pump;
 mod text;
 
 use std::{io, process::ExitCode};
