@@ -177,7 +177,7 @@ impl Board {
                 }
             }
             Report::First { node, epoch, at_us } => {
-                news.extend(self.on_first(who, &node, &epoch, at_us))
+                news.extend(self.on_first(who, &node, &epoch, at_us));
             }
             Report::Missed {
                 node,
@@ -441,7 +441,8 @@ impl Board {
                 grouped(consumer.rate.per_second as u64),
             )
         });
-        stations.chain(consumers).collect()
+        let lines = stations.chain(consumers);
+        lines.map(|line| line.trim_end().to_owned()).collect()
     }
 
     fn state(&self, station: &str) -> &'static str {
