@@ -9,13 +9,10 @@ mod family;
 mod input;
 mod latency;
 mod logging;
-
-#[cfg(test)]
-#[path = "subscribe/print.rs"]
-mod print;
-#[cfg(test)]
-#[path = "publish/pump.rs"]
-mod pump;
+mod node;
+mod publish;
+mod session;
+mod subscribe;
 mod text;
 
 use std::{io, process::ExitCode};
@@ -48,12 +45,19 @@ fn main() -> ExitCode {
 /// Does what was asked for; false when it was done and the outcome is bad.
 async fn run(cli: Cli) -> Result<bool> {
     match cli.command {
+        Command::Node(args) => Box::pin(node::run(&args)).await,
+        Command::Pub(args) => Box::pin(publish::run(&args)).await,
+        Command::Sub(args) => Box::pin(subscribe::run(&args)).await,
+        Command::Ls(args) => Box::pin(node::list(&args)).await,
         Command::Demo(args) => Box::pin(demo::run(&args, cli.verbose)).await,
+        Command::Bench(args) => Box::pin(bench::run(&args)).await,
         Command::Completions(args) => {
             let mut command = Cli::command();
             clap_complete::generate(args.shell, &mut command, "rivermesh", &mut io::stdout());
             Ok(true)
         }
-        _ => Ok(false),
+        Command::DemoStation(args) => Box::pin(demo::station(&args)).await,
+        Command::DemoConsumer(args) => Box::pin(demo::consumer(&args)).await,
+        Command::BenchConsumers(args) => Box::pin(bench::consumers(&args)).await,
     }
 }

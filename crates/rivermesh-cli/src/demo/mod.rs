@@ -5,14 +5,19 @@
 
 mod account;
 mod board;
+mod child;
+mod consumer;
 mod live;
 mod ranges;
 mod run;
+mod station;
 mod summary;
 mod tally;
 mod weather;
 mod wire;
 
+pub(crate) use consumer::run as consumer;
 pub(crate) use run::run;
+pub(crate) use station::run as station;
 #[cfg(test)]
 pub(crate) use weather::WEATHER_GZ;

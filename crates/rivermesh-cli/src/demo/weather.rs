@@ -6,6 +6,7 @@ use std::{
 };
 
 use color_eyre::eyre::{Context, OptionExt, Result, ensure};
+use rivermesh::Datum;
 use serde::{Deserialize, Serialize};
 
 /// The weather file, gzip'ed; see `data/README.md`.
@@ -15,7 +16,8 @@ pub(crate) const WEATHER_GZ: &[u8] = include_bytes!("../../data/weather.csv.gz")
 pub(crate) const STATIONS: [&str; 3] = ["EWR", "JFK", "LGA"];
 
 /// One hourly observation. What the file gives as NA is `None`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Datum)]
+#[datum(name = "weather/reading", key = "origin")]
 pub(crate) struct Reading {
     /// Station.
     pub(crate) origin: String,
