@@ -60,10 +60,11 @@ pub use self::{
         __datum, AsKey, Datum, DecodeError, Dynamic, EncodeError, Encoder, Key, Payload,
         SchemaError,
     },
+    discovery::Rendezvous,
     net::{
         endpoint::{EndpointError, Relay, Transport},
         peers::{Config as ConnectionConfig, ConnectError},
     },
     node::Node,
-    producer::Producer,
+    producer::{Producer, SendError, TrySendError},
 };

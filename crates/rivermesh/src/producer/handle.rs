@@ -4,7 +4,7 @@ use std::{
     fmt,
     future::Future,
     pin::{Pin, pin},
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     task::{Context, Poll, ready},
 };
 
@@ -309,9 +309,13 @@ async fn ready_to_send(core: Arc<Core>) {
     }
 }
 
+type Ready = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What a producer used as a [`Sink`] remembers between polls.
 struct SinkState<T> {
-    ready: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Only ever reached through a unique reference; the mutex is there because it makes the
+    /// producer `Sync`, and is never locked.
+    ready: Mutex<Option<Ready>>,
     /// An item that `start_send` took and that could not be sent since, because another handle
     /// was quicker.
     pending: Option<T>,
@@ -345,8 +349,14 @@ impl<T: Datum> Producer<T> {
                     }
                 }
             }
+            let waits = self
+                .sink
+                .ready
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_some();
             if self.sink.pending.is_none()
-                && self.sink.ready.is_none()
+                && !waits
                 && (self.core().is_closed() || self.is_online() && self.core().has_room())
             {
                 return Poll::Ready(Ok(()));
