@@ -324,7 +324,7 @@ struct SinkState<T> {
 impl<T> Default for SinkState<T> {
     fn default() -> Self {
         Self {
-            ready: None,
+            ready: Mutex::new(None),
             pending: None,
         }
     }
@@ -349,25 +349,18 @@ impl<T: Datum> Producer<T> {
                     }
                 }
             }
-            let waits = self
-                .sink
-                .ready
-                .get_mut()
-                .unwrap_or_else(PoisonError::into_inner)
-                .is_some();
+            let slot = self.sink.ready.get_mut();
+            let slot = slot.unwrap_or_else(PoisonError::into_inner);
+            let core = &self.inner.core;
             if self.sink.pending.is_none()
-                && !waits
-                && (self.core().is_closed() || self.is_online() && self.core().has_room())
+                && (core.is_closed() || core.is_online() && core.has_room())
             {
+                *slot = None;
                 return Poll::Ready(Ok(()));
             }
-            let core = &self.inner.core;
-            let ready = self
-                .sink
-                .ready
-                .get_or_insert_with(|| Box::pin(ready_to_send(Arc::clone(core))));
+            let ready = slot.get_or_insert_with(|| Box::pin(ready_to_send(Arc::clone(core))));
             ready!(ready.as_mut().poll(cx));
-            self.sink.ready = None;
+            *slot = None;
         }
     }
 }
