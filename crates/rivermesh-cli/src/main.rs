@@ -1,2 +1,63 @@
-//! The command line.
-fn main() {}
+//! The `rivermesh` command line: nodes, streams and measurements from a shell.
+
+mod args;
+mod bench;
+mod catalog;
+mod demo;
+mod failure;
+mod family;
+mod input;
+mod latency;
+mod logging;
+mod node;
+mod publish;
+mod session;
+mod subscribe;
+mod text;
+
+use std::{io, process::ExitCode};
+
+use clap::{CommandFactory, Parser};
+use color_eyre::eyre::{Context, Result};
+
+use args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::start(cli.verbose);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .wrap_err("cannot start the runtime");
+    let result = runtime.and_then(|runtime| {
+        let result = runtime.block_on(Box::pin(run(cli)));
+        // A read of stdin that still blocks must not hold up the end.
+        runtime.shutdown_background();
+        result
+    });
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => failure::exit(&error),
+    }
+}
+
+/// Does what was asked for; false when it was done and the outcome is bad.
+async fn run(cli: Cli) -> Result<bool> {
+    match cli.command {
+        Command::Node(args) => Box::pin(node::run(&args)).await,
+        Command::Pub(args) => Box::pin(publish::run(&args)).await,
+        Command::Sub(args) => Box::pin(subscribe::run(&args)).await,
+        Command::Ls(args) => Box::pin(node::list(&args)).await,
+        Command::Demo(args) => Box::pin(demo::run(&args, cli.verbose)).await,
+        Command::Bench(args) => Box::pin(bench::run(&args)).await,
+        Command::Completions(args) => {
+            let mut command = Cli::command();
+            clap_complete::generate(args.shell, &mut command, "rivermesh", &mut io::stdout());
+            Ok(true)
+        }
+        Command::DemoStation(args) => Box::pin(demo::station(&args)).await,
+        Command::DemoConsumer(args) => Box::pin(demo::consumer(&args)).await,
+        Command::BenchConsumers(args) => Box::pin(bench::consumers(&args)).await,
+    }
+}

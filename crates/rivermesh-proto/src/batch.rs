@@ -120,12 +120,19 @@ impl Header {
     pub fn parse(bytes: [u8; HEADER]) -> Result<Self, FrameError> {
         let len = u32::from_le_bytes([bytes[1], bytes[2], bytes[3], bytes[4]]) as usize;
         let (kind, fits) = match bytes[0] {
-            1 => (Kind::Batch, (BATCH_WORDS..=limits::FRAME - HEADER).contains(&len)),
+            1 => (
+                Kind::Batch,
+                (BATCH_WORDS..=limits::FRAME - HEADER).contains(&len),
+            ),
             3 => (Kind::Gap, len == GAP_BYTES),
             4 => (Kind::End, len == END_BYTES),
             other => return Err(FrameError::UnknownKind(other)),
         };
-        if fits { Ok(Self { kind, len }) } else { Err(FrameError::Length { kind, got: len }) }
+        if fits {
+            Ok(Self { kind, len })
+        } else {
+            Err(FrameError::Length { kind, got: len })
+        }
     }
 
     fn write(self, out: &mut [u8]) {
@@ -164,7 +171,10 @@ impl Frame {
             Kind::Gap => {
                 let (from, to) = (u64_at(&body, 0), u64_at(&body, 8));
                 let (Some(from), Some(to), GAP_BYTES) = (from, to, body.len()) else {
-                    return Err(FrameError::Length { kind, got: body.len() });
+                    return Err(FrameError::Length {
+                        kind,
+                        got: body.len(),
+                    });
                 };
                 if from >= to {
                     return Err(FrameError::Empty);
@@ -173,7 +183,10 @@ impl Frame {
             }
             Kind::End => match u32_at(&body, 0) {
                 Some(code) if body.len() == END_BYTES => Ok(Self::End { code }),
-                _ => Err(FrameError::Length { kind, got: body.len() }),
+                _ => Err(FrameError::Length {
+                    kind,
+                    got: body.len(),
+                }),
             },
         }
     }
@@ -183,7 +196,11 @@ impl Frame {
 #[must_use]
 pub fn gap(from: Seq, to: Seq) -> Bytes {
     let mut frame = [0; HEADER + GAP_BYTES];
-    Header { kind: Kind::Gap, len: GAP_BYTES }.write(&mut frame);
+    Header {
+        kind: Kind::Gap,
+        len: GAP_BYTES,
+    }
+    .write(&mut frame);
     frame[HEADER..HEADER + 8].copy_from_slice(&from.to_le_bytes());
     frame[HEADER + 8..].copy_from_slice(&to.to_le_bytes());
     Bytes::copy_from_slice(&frame)
@@ -193,7 +210,11 @@ pub fn gap(from: Seq, to: Seq) -> Bytes {
 #[must_use]
 pub fn end(code: u32) -> Bytes {
     let mut frame = [0; HEADER + END_BYTES];
-    Header { kind: Kind::End, len: END_BYTES }.write(&mut frame);
+    Header {
+        kind: Kind::End,
+        len: END_BYTES,
+    }
+    .write(&mut frame);
     frame[HEADER..].copy_from_slice(&code.to_le_bytes());
     Bytes::copy_from_slice(&frame)
 }
@@ -215,12 +236,17 @@ impl Batch {
     pub fn parse(body: Bytes) -> Result<Self, FrameError> {
         let words = (u64_at(&body, 0), u32_at(&body, 8), u64_at(&body, 12));
         let (Some(first), Some(count), Some(sent_at_us)) = words else {
-            return Err(FrameError::Length { kind: Kind::Batch, got: body.len() });
+            return Err(FrameError::Length {
+                kind: Kind::Batch,
+                got: body.len(),
+            });
         };
         if count == 0 {
             return Err(FrameError::Empty);
         }
-        first.checked_add(u64::from(count)).ok_or(FrameError::Overflow)?;
+        first
+            .checked_add(u64::from(count))
+            .ok_or(FrameError::Overflow)?;
         let mut at = BATCH_WORDS;
         for index in 0..count {
             let (len, data) = read_prefix(&body, at).ok_or(FrameError::Item { index })?;
@@ -233,9 +259,16 @@ impl Batch {
             }
         }
         if at != body.len() {
-            return Err(FrameError::TrailingBytes { extra: body.len() - at });
+            return Err(FrameError::TrailingBytes {
+                extra: body.len() - at,
+            });
         }
-        Ok(Self { body, first, count, sent_at_us })
+        Ok(Self {
+            body,
+            first,
+            count,
+            sent_at_us,
+        })
     }
 
     /// Reads a whole frame that this process sealed itself.
@@ -277,7 +310,10 @@ impl Batch {
     /// A position before the first item, for [`Batch::next`].
     #[must_use]
     pub fn start(&self) -> Position {
-        Position { index: 0, at: BATCH_WORDS }
+        Position {
+            index: 0,
+            at: BATCH_WORDS,
+        }
     }
 
     /// The item after `position` and its sequence number, and moves the position on.
@@ -349,7 +385,11 @@ struct Words {
 
 impl Words {
     fn write(&self, frame: &mut [u8], items: usize) {
-        Header { kind: Kind::Batch, len: BATCH_WORDS + items }.write(frame);
+        Header {
+            kind: Kind::Batch,
+            len: BATCH_WORDS + items,
+        }
+        .write(frame);
         let words = &mut frame[HEADER..HEADER + BATCH_WORDS];
         words[..8].copy_from_slice(&self.first.to_le_bytes());
         words[8..12].copy_from_slice(&self.count.to_le_bytes());
@@ -364,6 +404,8 @@ impl Words {
 #[derive(Debug)]
 pub struct Builder {
     buf: BytesMut,
+    /// Where the last whole item ends: what lies behind it was left by an `encode` that panicked.
+    end: usize,
     count: u32,
     block: usize,
 }
@@ -372,7 +414,12 @@ impl Builder {
     /// A builder that takes memory in blocks of this many bytes.
     #[must_use]
     pub fn new(block: usize) -> Self {
-        Self { buf: BytesMut::new(), count: 0, block }
+        Self {
+            buf: BytesMut::new(),
+            end: 0,
+            count: 0,
+            block,
+        }
     }
 
     /// Whether no item is in the open batch.
@@ -390,7 +437,7 @@ impl Builder {
     /// Bytes of the open batch's frame so far.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.buf.len()
+        self.end
     }
 
     /// Encodes one item into the open batch.
@@ -402,7 +449,8 @@ impl Builder {
         &mut self,
         encode: impl FnOnce(&mut BytesMut) -> Result<(), E>,
     ) -> Result<(), E> {
-        let before = self.buf.len();
+        let before = self.end;
+        self.buf.truncate(before);
         if before == 0 {
             if self.buf.capacity() < HEADER + BATCH_WORDS + 256 {
                 self.buf.reserve(self.block);
@@ -422,6 +470,7 @@ impl Builder {
         } else {
             self.widen(prefix, len);
         }
+        self.end = self.buf.len();
         self.count += 1;
         Ok(())
     }
@@ -439,7 +488,8 @@ impl Builder {
         bytes[width] = rest as u8;
         width += 1;
         self.buf.put_bytes(0, width - 1);
-        self.buf.copy_within(prefix + 1..prefix + 1 + len, prefix + width);
+        self.buf
+            .copy_within(prefix + 1..prefix + 1 + len, prefix + width);
         self.buf[prefix..prefix + width].copy_from_slice(&bytes[..width]);
     }
 
@@ -449,9 +499,15 @@ impl Builder {
             return None;
         }
         let count = std::mem::take(&mut self.count);
+        self.buf.truncate(std::mem::take(&mut self.end));
         let mut frame = self.buf.split();
         let items = frame.len() - HEADER - BATCH_WORDS;
-        Words { first, count, sent_at_us }.write(&mut frame, items);
+        Words {
+            first,
+            count,
+            sent_at_us,
+        }
+        .write(&mut frame, items);
         Some(frame.freeze())
     }
 }
@@ -486,7 +542,10 @@ impl Sequence {
             Frame::End { .. } => return Ok(()),
         };
         if from != self.next {
-            return Err(FrameError::OutOfSequence { expected: self.next, got: from });
+            return Err(FrameError::OutOfSequence {
+                expected: self.next,
+                got: from,
+            });
         }
         self.next = to;
         Ok(())

@@ -11,6 +11,7 @@
 //! | [`code`] | the one table of close and reset codes |
 //! | [`wire`] | bounded framing and strict decoding of control messages |
 //! | [`handshake`] | who may speak at all: network key proof and first exchange |
+//! | [`encode`] | writing items into a batch, under a limit of bytes |
 //! | [`entry`] | what a node says of itself, signed |
 //! | [`catalog`] | merging entries into one view; expiry, departures, suspicion |
 //! | [`sync`] | digest-first, paged anti-entropy between two catalogs |
@@ -23,6 +24,7 @@
 pub mod batch;
 pub mod catalog;
 pub mod code;
+pub mod encode;
 pub mod entry;
 pub mod handshake;
 pub mod ids;

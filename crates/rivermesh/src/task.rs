@@ -45,6 +45,18 @@ impl Tasks {
         });
     }
 
+    /// Runs `future` to its end even when these tasks are cancelled: it must end by itself then.
+    pub(crate) fn spawn_last<F>(&self, name: &'static str, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.tracker.spawn(async move {
+            if let Err(panic) = AssertUnwindSafe(future).catch_unwind().await {
+                report(name, &*panic);
+            }
+        });
+    }
+
     /// Cancels all tasks without waiting for them.
     pub(crate) fn cancel(&self) {
         self.token.cancel();

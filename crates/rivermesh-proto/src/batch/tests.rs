@@ -28,8 +28,12 @@ fn read(frame: &Bytes) -> Result<Frame, FrameError> {
 
 fn items(batch: &Batch) -> Vec<(Seq, Vec<u8>)> {
     let mut position = batch.start();
-    std::iter::from_fn(|| batch.next(&mut position).map(|(seq, item)| (seq, item.to_vec())))
-        .collect()
+    std::iter::from_fn(|| {
+        batch
+            .next(&mut position)
+            .map(|(seq, item)| (seq, item.to_vec()))
+    })
+    .collect()
 }
 
 #[test]
@@ -45,17 +49,25 @@ fn golden_bytes() {
     assert_eq!(&frame[..], &expected[..]);
     assert_eq!(
         &gap(1, 258)[..],
-        &[3, 16, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0]
+        &[
+            3, 16, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0
+        ]
     );
     assert_eq!(&end(0x102)[..], &[4, 4, 0, 0, 0, 2, 1, 0, 0]);
 }
 
 #[test]
 fn hostile_headers_are_refused_before_memory_is_taken() {
-    assert_eq!(Header::parse([9, 0, 0, 0, 0]), Err(FrameError::UnknownKind(9)));
+    assert_eq!(
+        Header::parse([9, 0, 0, 0, 0]),
+        Err(FrameError::UnknownKind(9))
+    );
     assert_eq!(
         Header::parse([1, 0xff, 0xff, 0xff, 0xff]),
-        Err(FrameError::Length { kind: Kind::Batch, got: 0xffff_ffff })
+        Err(FrameError::Length {
+            kind: Kind::Batch,
+            got: 0xffff_ffff
+        })
     );
     assert!(Header::parse([1, 0, 0, 0, 0]).is_err());
     assert!(Header::parse([3, 17, 0, 0, 0]).is_err());
@@ -72,8 +84,26 @@ fn a_failed_item_leaves_the_batch_as_it_was() {
     assert_eq!(failed, Err("no"));
     builder.push(put(b"two")).unwrap();
     let batch = Batch::of_frame(&builder.seal(5, 0).unwrap()).unwrap();
-    assert_eq!(items(&batch), vec![(5, b"one".to_vec()), (6, b"two".to_vec())]);
+    assert_eq!(
+        items(&batch),
+        vec![(5, b"one".to_vec()), (6, b"two".to_vec())]
+    );
     assert!(builder.seal(7, 0).is_none());
+}
+
+#[test]
+fn a_panicking_encode_leaves_the_batch_as_it_was() {
+    let mut builder = Builder::new(64);
+    builder.push(put(b"one")).unwrap();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _: Result<(), Infallible> = builder.push(|buf| {
+            buf.put_slice(b"half an item");
+            panic!("on purpose")
+        });
+    }));
+    assert!(panicked.is_err());
+    let batch = Batch::of_frame(&builder.seal(0, 0).unwrap()).unwrap();
+    assert_eq!(items(&batch), vec![(0, b"one".to_vec())]);
 }
 
 #[test]
@@ -108,7 +138,10 @@ fn sequence_refuses_holes_and_repetition() {
     assert_eq!(sequence.next(), 12);
     assert_eq!(
         sequence.accept(&batch),
-        Err(FrameError::OutOfSequence { expected: 12, got: 10 })
+        Err(FrameError::OutOfSequence {
+            expected: 12,
+            got: 10
+        })
     );
     sequence.accept(&Frame::Gap { from: 12, to: 20 }).unwrap();
     assert!(sequence.accept(&Frame::Gap { from: 21, to: 22 }).is_err());

@@ -23,6 +23,8 @@
 //! [`Initiator`] and [`Responder`] are the two state machines. Several may run on one catalog at a
 //! time, and the catalog may change between messages.
 
+#[cfg(test)]
+pub(crate) mod fixture;
 mod initiator;
 mod message;
 mod responder;

@@ -85,7 +85,7 @@ impl Transport {
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) secret_key: SecretKey,
-    pub(crate) bind: Option<SocketAddr>,
+    pub(crate) bind: Vec<SocketAddr>,
     pub(crate) relay: Relay,
     pub(crate) transport: Transport,
     pub(crate) mdns: bool,
@@ -120,9 +120,11 @@ pub(crate) async fn bind(options: Options) -> Result<Endpoint, EndpointError> {
     if options.relay == Relay::Disabled {
         builder = builder.portmapper_config(PortmapperConfig::Disabled);
     }
-    if let Some(addr) = options.bind {
+    if !options.bind.is_empty() {
+        builder = builder.clear_ip_transports();
+    }
+    for addr in options.bind {
         builder = builder
-            .clear_ip_transports()
             .bind_addr(addr)
             .map_err(|source| EndpointError::BindAddr(addr, source))?;
     }

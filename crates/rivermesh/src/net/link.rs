@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use iroh::endpoint::{Connection, ConnectionError};
+use iroh::endpoint::Connection;
 use rivermesh_proto::{NodeId, code::Code, wire::StreamKind};
 
 use super::stream::{self, Reader, WriteError, Writer};
@@ -68,11 +68,6 @@ impl Link {
     /// Opens a stream of this kind that only we write to.
     pub(crate) async fn open_uni(&self, kind: StreamKind) -> Result<Writer, WriteError> {
         stream::open_uni(&self.connection, kind).await
-    }
-
-    /// Resolves with the reason when the connection is lost or closed.
-    pub(crate) async fn closed(&self) -> ConnectionError {
-        self.connection.closed().await
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -193,13 +193,6 @@ impl Reader {
         Ok(Some(Frame::parse(header.kind, body)?))
     }
 
-    /// Whether a whole frame has been read already, so that [`Reader::frame`] will not wait.
-    pub(crate) fn has_frame(&self) -> bool {
-        self.buf.len() >= batch::HEADER
-            && self.buf.len() - batch::HEADER
-                >= u32::from_le_bytes([self.buf[1], self.buf[2], self.buf[3], self.buf[4]]) as usize
-    }
-
     /// Tells the peer that nothing more will be read.
     pub(crate) fn stop(&mut self, code: Code) {
         // An error only says that the stream had ended before.

@@ -129,8 +129,7 @@ impl Log {
         now_us: impl FnOnce() -> u64,
         encode: impl FnOnce(&mut BytesMut) -> Result<(), E>,
     ) -> Result<Append, E> {
-        if self.bytes >= self.bounds.log_bytes && !self.make_room() {
-            self.refused = true;
+        if !self.has_room() {
             return Ok(Append::Full);
         }
         let wakes = self.open.is_empty();
@@ -144,6 +143,14 @@ impl Log {
             self.seal();
         }
         Ok(Append::Done { seq, wakes })
+    }
+
+    /// Whether an append would be taken.
+    pub(crate) fn has_room(&mut self) -> bool {
+        self.bytes < self.bounds.log_bytes || self.make_room() || {
+            self.refused = true;
+            false
+        }
     }
 
     /// Puts out the frames after the cursor, of at most about `max_bytes` (but at least one), and
@@ -179,9 +186,10 @@ impl Log {
         Read::Frames { items, bytes: bytes as u64 }
     }
 
-    /// A cursor at an item, or as near after it as the log still holds.
+    /// A cursor at an item, or at the end where that lies before it. Where the item is gone already,
+    /// the first read says so.
     pub(crate) fn cursor(&self, seq: Seq) -> Cursor {
-        let seq = seq.clamp(self.oldest(), self.next);
+        let seq = seq.min(self.next);
         let index = self.sealed.partition_point(|batch| batch.end <= seq);
         Cursor { seq, batch: self.evicted + index as u64 }
     }

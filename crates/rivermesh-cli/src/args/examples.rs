@@ -1,0 +1,66 @@
+//! What stands below the flags in the help of each command.
+
+pub(super) const ROOT: &str = "\
+First steps:
+  rivermesh demo                      see it work, in a few seconds
+  rivermesh sub chat                  in one terminal: print the stream `chat`
+  rivermesh pub chat                  in another: every line typed is an item
+  rivermesh ls                        who is there, and what they produce
+
+Exit codes: 0 done, 1 it failed, 2 the command line is wrong.";
+
+pub(super) const NODE: &str = "\
+Examples:
+  rivermesh node                      join the network `default`, print an invite
+  rivermesh node --network lab --name hub --bind 0.0.0.0:7400 --key-file hub.key
+  rivermesh ls --join INVITE          on another machine: reach it by its invite";
+
+pub(super) const PUB: &str = "\
+CSV needs a header line. The type of each column (integer, number, boolean, text) is settled by
+the first rows; empty fields and NA are null; a field that does not fit later is sent as text.
+
+Examples:
+  rivermesh pub chat                          each line typed is an item
+  rivermesh pub flights flights.csv.gz        rows as JSON objects, types inferred
+  tail -f app.jsonl | rivermesh pub logs --wait-for 0
+  rivermesh pub flights flights.csv --rate 1000 --wait-for 2";
+
+pub(super) const SUB: &str = "\
+Items go to stdout, everything else to stderr, so that pipes stay clean.
+
+Examples:
+  rivermesh sub flights | jq .dest
+  rivermesh sub weather/reading --from JFK --count 10
+  rivermesh sub chat --meta --events 2>events.jsonl";
+
+pub(super) const LS: &str = "\
+Examples:
+  rivermesh ls
+  rivermesh ls --network lab --wait 3s
+  rivermesh ls --json | jq '.[].streams'";
+
+pub(super) const DEMO: &str = "\
+Three stations (EWR, JFK, LGA) each stream their hourly weather of 2013 (8,700 readings, CC0) to
+two consumers; each is a process of its own on loopback. The exit code is 1 when a reading is
+neither delivered to both consumers nor reported missed.
+
+Examples:
+  rivermesh demo
+  rivermesh demo --speed max --kill
+  rivermesh demo --json | jq .latency_us";
+
+pub(super) const BENCH: &str = "\
+One process produces, another consumes, over QUIC on loopback. At full load nothing may be lost
+(the producer waits for the slowest); then latency is measured at a fixed rate, from the time at
+which an item was due to be sent to its arrival.
+
+Examples:
+  rivermesh bench
+  rivermesh bench --consumers 1 --size 32,65536 --seconds 5
+  rivermesh bench --json > bench.json";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  rivermesh completions bash > ~/.local/share/bash-completion/completions/rivermesh
+  rivermesh completions zsh > \"${fpath[1]}/_rivermesh\"
+  rivermesh completions fish > ~/.config/fish/completions/rivermesh.fish";

@@ -1,0 +1,65 @@
+//! The command line: what can be asked for. What is done about it stands in the other modules.
+
+mod commands;
+mod examples;
+mod network;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use commands::{
+    BenchArgs, BenchConsumersArgs, CompletionsArgs, DemoArgs, DemoConsumerArgs, DemoStationArgs,
+    InputFormat, LagPolicy, LsArgs, NodeArgs, OnError, PubArgs, Speed, SubArgs,
+};
+pub(crate) use network::NetworkArgs;
+
+/// Stream typed data between programs that find each other, without a broker.
+///
+/// Every command is one node of a network. Nodes that share a network name find each other on
+/// one machine without any flag; across machines, give one node the invite that another prints.
+#[derive(Debug, Parser)]
+#[command(name = "rivermesh", version, propagate_version = true)]
+#[command(max_term_width = 100, after_help = examples::ROOT)]
+pub(crate) struct Cli {
+    /// Log to stderr: -v what the node does, -vv why. RUST_LOG overrides it
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, display_order = 900)]
+    pub(crate) verbose: u8,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// One thing to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a node until Ctrl-C: print its invite, and who joins and leaves
+    #[command(after_help = examples::NODE)]
+    Node(NodeArgs),
+    /// Publish lines, JSON lines or CSV rows as a stream
+    #[command(after_help = examples::PUB)]
+    Pub(PubArgs),
+    /// Print a stream as JSON, one item a line
+    #[command(after_help = examples::SUB)]
+    Sub(SubArgs),
+    /// List the nodes of a network and their streams
+    #[command(after_help = examples::LS)]
+    Ls(LsArgs),
+    /// Show it working: five processes stream a year of weather to each other
+    #[command(after_help = examples::DEMO)]
+    Demo(DemoArgs),
+    /// Measure throughput, CPU and latency over loopback
+    #[command(after_help = examples::BENCH)]
+    Bench(BenchArgs),
+    /// Print a completion script for a shell
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(CompletionsArgs),
+
+    #[command(hide = true)]
+    DemoStation(DemoStationArgs),
+    #[command(hide = true)]
+    DemoConsumer(DemoConsumerArgs),
+    #[command(hide = true)]
+    BenchConsumers(BenchConsumersArgs),
+}
+
+#[cfg(test)]
+mod tests;

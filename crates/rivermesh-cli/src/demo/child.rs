@@ -1,0 +1,67 @@
+//! What the children of the demo have in common.
+
+use std::{collections::HashSet, convert::Infallible, time::Duration};
+
+use color_eyre::eyre::{Result, bail};
+use futures::StreamExt;
+use rivermesh::{Node, Snapshot, discovery};
+use tokio::time::interval;
+
+use super::wire::Report;
+use crate::{
+    family::say,
+    latency::{micros_of, now_us},
+};
+
+/// The tag by which stations know the consumers that they wait for; it is the name of the
+/// hidden subcommand.
+pub(super) const CONSUMER_TAG: &str = "demo-consumer";
+
+/// How often round-trip times are reported.
+const RTT_EVERY: Duration = Duration::from_millis(500);
+
+/// Says that the node is up.
+pub(super) fn up(node: &Node) -> Result<()> {
+    let at_us = now_us();
+    say(&Report::Up {
+        node: node.id().to_string(),
+        at_us,
+    })
+}
+
+/// Reports who is found, and round-trip times, for as long as the node lives.
+pub(super) async fn watch(node: &Node) -> Result<Infallible> {
+    let mut events = node.events();
+    let mut known = HashSet::new();
+    let mut beat = interval(RTT_EVERY);
+    loop {
+        // The events come late to what was there before; a look at the catalog does not.
+        for peer in node.catalog().iter().filter(|peer| !peer.is_local()) {
+            if known.insert(peer.id()) {
+                say(&Report::Found {
+                    name: peer.name().to_owned(),
+                    at_us: now_us(),
+                })?;
+            }
+        }
+        tokio::select! {
+            event = events.next() => match event {
+                Some(discovery::Event::Left(peer) | discovery::Event::Unreachable(peer)) => {
+                    known.remove(&peer.id());
+                }
+                Some(_) => {}
+                None => bail!("the node ended"),
+            },
+            _ = beat.tick() => say(&rtts(&node.catalog()))?,
+        }
+    }
+}
+
+fn rtts(catalog: &Snapshot) -> Report {
+    let remote = catalog.iter().filter(|peer| !peer.is_local());
+    let mut peers: Vec<_> = remote
+        .filter_map(|peer| Some((peer.name().to_owned(), micros_of(peer.rtt()?.smoothed))))
+        .collect();
+    peers.sort();
+    Report::Rtt { peers }
+}

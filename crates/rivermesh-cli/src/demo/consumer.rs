@@ -1,0 +1,106 @@
+//! A consumer of the demo: a process that merges all stations and keeps books.
+
+use std::time::Duration;
+
+use color_eyre::eyre::{Context, Result, bail};
+use rivermesh::{Event, Node};
+use tokio::{sync::mpsc, time::interval};
+
+use super::{
+    child,
+    tally::Tally,
+    weather::Reading,
+    wire::{Order, Report},
+};
+use crate::{
+    args::DemoConsumerArgs,
+    family::{orders, say},
+    latency::{Latency, now_us, since_epoch_us},
+    session,
+};
+
+/// How often the consumer says where it stands.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Runs the consumer until the parent wants its books or is gone.
+///
+/// # Errors
+/// When the node or the subscription cannot start, or the parent is gone.
+pub(crate) async fn run(args: &DemoConsumerArgs) -> Result<bool> {
+    let orders = orders::<Order>();
+    let node = session::start(&args.net).await?;
+    child::up(&node)?;
+    let ended = tokio::select! {
+        consumed = consume(&node, orders) => consumed,
+        watched = child::watch(&node) => watched.map(|_| ()),
+    };
+    node.shutdown().await;
+    ended.map(|()| true)
+}
+
+async fn consume(node: &Node, mut orders: mpsc::Receiver<Order>) -> Result<()> {
+    let consumer = node.consumer::<Reading>().build();
+    let mut consumer = consumer.wrap_err("cannot subscribe")?;
+    let mut tally = Tally::default();
+    let (mut latency, mut recent) = (Latency::default(), Latency::default());
+    let mut tick = interval(TICK);
+    loop {
+        tokio::select! {
+            event = consumer.next_event() => match event {
+                Some(event) => on_event(event, &mut tally, &mut latency, &mut recent)?,
+                None => bail!("the subscription ended"),
+            },
+            _ = tick.tick() => {
+                say(&Report::Tick { sources: tally.positions(), latency: recent.quantiles() })?;
+                recent.clear();
+            }
+            order = orders.recv() => {
+                if order.is_some() {
+                    let latency = latency.counts();
+                    say(&Report::Final { sources: tally.into_sources(), latency })?;
+                }
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn on_event(
+    event: Event<Reading>,
+    tally: &mut Tally,
+    latency: &mut Latency,
+    recent: &mut Latency,
+) -> Result<()> {
+    match event {
+        Event::Item(delivery) => {
+            let at_us = now_us();
+            let took = at_us.saturating_sub(since_epoch_us(delivery.sent_at));
+            latency.record(took);
+            recent.record(took);
+            let (node, epoch) = (delivery.producer.to_string(), delivery.epoch.to_string());
+            let digest = delivery.item.digest(delivery.seq);
+            if tally.item(&node, &epoch, delivery.seq, digest) {
+                say(&Report::First { node, epoch, at_us })?;
+            }
+        }
+        Event::Missed {
+            producer,
+            epoch,
+            from,
+            to,
+            ..
+        } => {
+            let (node, epoch) = (producer.to_string(), epoch.to_string());
+            tally.missed(&node, &epoch, from, to);
+            say(&Report::Missed {
+                node,
+                epoch,
+                from,
+                to,
+            })?;
+        }
+        // Refusals and what cannot be decoded show as unaccounted for.
+        _ => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! `rivermesh node` and `rivermesh ls`.
+
+use std::io::{self, Write};
+
+use color_eyre::eyre::{Context, Result};
+use futures::StreamExt;
+use rivermesh::{Peer, discovery};
+use serde_json::{Value, json};
+
+use crate::{
+    args::{LsArgs, NodeArgs},
+    catalog,
+    session::{self, called, row},
+    text::micros,
+};
+
+/// Runs a node until Ctrl-C.
+///
+/// # Errors
+/// When the node cannot start.
+pub(crate) async fn run(args: &NodeArgs) -> Result<bool> {
+    let node = session::start(&args.net).await?;
+    let invite = if args.invite_with_key {
+        node.invite_with_key()
+    } else {
+        node.invite()
+    };
+    let say = |text: String, json: Value| {
+        let line = if args.json { json.to_string() } else { text };
+        writeln!(io::stdout(), "{line}")
+    };
+    say(
+        format!(
+            "node    {}\nnetwork {}\ninvite  {invite}\n\nCtrl-C ends it. To reach it: rivermesh ls --join INVITE",
+            node.id(),
+            node.network_name(),
+        ),
+        json!({
+            "event": "up",
+            "id": node.id().to_string(),
+            "network": node.network_name(),
+            "invite": invite.to_string(),
+        }),
+    )?;
+    let mut events = node.events();
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted.wrap_err("cannot wait for Ctrl-C")?;
+                None
+            }
+        };
+        let Some(event) = event else { break };
+        let (what, text, peer) = match &event {
+            discovery::Event::Joined(peer) => ("joined", joined(peer), peer),
+            discovery::Event::Left(peer) => ("left", format!("{} left", called(peer)), peer),
+            discovery::Event::Unreachable(peer) => (
+                "unreachable",
+                format!("{} does not answer", called(peer)),
+                peer,
+            ),
+            _ => continue,
+        };
+        if say(text, json!({ "event": what, "peer": row(peer) })).is_err() {
+            break;
+        }
+    }
+    node.shutdown().await;
+    Ok(true)
+}
+
+fn joined(peer: &Peer) -> String {
+    let rtt = row(peer).rtt_us.map(|rtt| format!(", rtt {}", micros(rtt)));
+    let streams = row(peer).streams;
+    let streams = if streams.is_empty() {
+        String::new()
+    } else {
+        format!(", produces {}", streams.join(", "))
+    };
+    format!(
+        "{} joined{}{streams}",
+        called(peer),
+        rtt.unwrap_or_default()
+    )
+}
+
+/// Lists the catalog.
+///
+/// # Errors
+/// When the node cannot start.
+pub(crate) async fn list(args: &LsArgs) -> Result<bool> {
+    let node = session::start(&args.net).await?;
+    tokio::time::sleep(args.wait).await;
+    let peers = node.catalog();
+    let rows = catalog::sorted(
+        peers
+            .iter()
+            .filter(|peer| !peer.is_local())
+            .map(row)
+            .collect(),
+    );
+    node.shutdown().await;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&rows)?);
+    } else if rows.is_empty() {
+        eprintln!("nobody else is in the network {:?}", node.network_name());
+    } else {
+        println!("{}", catalog::table(&rows));
+    }
+    Ok(true)
+}

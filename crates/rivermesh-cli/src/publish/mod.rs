@@ -1,0 +1,111 @@
+//! `rivermesh pub`.
+
+mod pump;
+
+use color_eyre::eyre::{Context, Result};
+use rivermesh::{Condition, Datum, Node, Producer, SendError};
+use serde_json::Value;
+
+use crate::{
+    args::{InputFormat, PubArgs},
+    failure::Usage,
+    input::{Input, Item},
+    session,
+};
+use pump::{Outlet, Refusal};
+
+/// Publishes the input.
+///
+/// # Errors
+/// When the input cannot be opened or read, the node cannot start, or the stream cannot be made.
+pub(crate) async fn run(args: &PubArgs) -> Result<bool> {
+    let sample = usize::try_from(args.sample.get()).unwrap_or(usize::MAX);
+    let (path, format) = (args.file.clone(), args.format);
+    // The first lines may be long in coming.
+    let open = move || Input::open(path.as_deref(), format, sample);
+    let opened = tokio::select! {
+        opened = tokio::task::spawn_blocking(open) => opened.wrap_err("the reader died")?,
+        _ = tokio::signal::ctrl_c() => return Ok(true),
+    };
+    let input = opened.wrap_err_with(|| match &args.file {
+        Some(file) => format!("cannot read {}", file.display()),
+        None => "cannot read stdin".to_owned(),
+    })?;
+    let node = session::start(&args.net).await?;
+    let done = match input.format() {
+        InputFormat::Lines => publish::<String>(args, &node, input).await,
+        InputFormat::Json | InputFormat::Csv => publish::<Value>(args, &node, input).await,
+    };
+    node.shutdown().await;
+    done.map(|()| true)
+}
+
+async fn publish<T: Datum + FromItem>(args: &PubArgs, node: &Node, input: Input) -> Result<()> {
+    let online = match args.wait_for {
+        0 => Condition::always(),
+        wanted => Condition::at_least(wanted),
+    };
+    let producer = node
+        .producer::<T>()
+        .stream(&args.stream)
+        .online_when(online)
+        .build()
+        .map_err(|error| Usage(error.to_string()))?;
+    if args.wait_for > 0 {
+        let what = crate::text::plural(args.wait_for as u64, "consumer");
+        eprintln!("publishing {:?}, waiting for {what}", args.stream);
+    }
+    let mut outlet = Stream(producer);
+    let pumped = tokio::select! {
+        tally = pump::pump(pump::read(input), &mut outlet, args.rate, args.on_error) => Some(tally?),
+        _ = tokio::signal::ctrl_c() => None,
+    };
+    match pumped {
+        Some(tally) => eprintln!("{tally}"),
+        None => return Ok(()),
+    }
+    if args.linger {
+        eprintln!("what is kept stays to be fetched; Ctrl-C ends it");
+        tokio::signal::ctrl_c()
+            .await
+            .wrap_err("cannot wait for Ctrl-C")?;
+    }
+    Ok(())
+}
+
+struct Stream<T: Datum>(Producer<T>);
+
+impl<T: Datum + FromItem> Outlet for Stream<T> {
+    async fn send(&mut self, item: Item) -> Result<(), Refusal> {
+        self.0
+            .send(T::from_item(item))
+            .await
+            .map_err(|error| match error {
+                SendError::Closed(_) => Refusal::Closed(error.to_string()),
+                _ => Refusal::Item(error.to_string()),
+            })
+    }
+}
+
+/// Types of stream that `pub` makes.
+trait FromItem {
+    fn from_item(item: Item) -> Self;
+}
+
+impl FromItem for String {
+    fn from_item(item: Item) -> Self {
+        match item {
+            Item::Text(text) => text,
+            Item::Json(value) => value.to_string(),
+        }
+    }
+}
+
+impl FromItem for Value {
+    fn from_item(item: Item) -> Self {
+        match item {
+            Item::Text(text) => text.into(),
+            Item::Json(value) => value,
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! From the common flags to a running node. The only place that knows both.
+
+use std::{env, fs, path::Path};
+
+use color_eyre::eyre::{Context, Result};
+use rivermesh::{Invite, Lag, NetworkKey, Node, Peer, Relay, Rendezvous, Snapshot};
+
+use crate::{
+    args::{LagPolicy, NetworkArgs},
+    catalog::{Row, short},
+    failure::Usage,
+    latency::micros_of,
+};
+
+/// Holds the network's key; a key is never an argument, which every user of the machine can read.
+const KEY_VARIABLE: &str = "RIVERMESH_NETWORK_KEY";
+
+/// The network that is joined when none is named.
+const DEFAULT_NETWORK: &str = "default";
+
+/// Starts a node as the flags say.
+///
+/// # Errors
+/// When the flags contradict each other or a key or invite cannot be read ([`Usage`] where the
+/// command line is to blame), or when the node cannot start.
+pub(crate) async fn start(args: &NetworkArgs) -> Result<Node> {
+    let invites = args
+        .join
+        .iter()
+        .map(|text| invite(text))
+        .collect::<Result<Vec<_>>>()?;
+    let network = network(args.network.as_deref(), &invites)?;
+    let mut builder = Node::builder(network).relay(if args.relay {
+        Relay::Default
+    } else {
+        Relay::Disabled
+    });
+    if let Some(key) = network_key(args.network_key_file.as_deref())? {
+        builder = builder.network_key(key);
+    }
+    if let Some(name) = &args.name {
+        builder = builder.name(name);
+    }
+    if let Some(addr) = args.bind {
+        builder = builder.bind(addr);
+    }
+    if let Some(file) = &args.key_file {
+        builder = builder.key_file(file);
+    }
+    for invite in invites {
+        builder = builder.join(invite);
+    }
+    builder = builder.rendezvous(match &args.rendezvous_dir {
+        _ if args.no_rendezvous => Rendezvous::Off,
+        Some(dir) => Rendezvous::Dir(dir.clone()),
+        None => Rendezvous::Default,
+    });
+    let builder = builder.tags(&args.tag).mdns(args.mdns).dht(args.dht);
+    builder.spawn().await.wrap_err("cannot start the node")
+}
+
+/// The network: by flag, else by invite, else the default one.
+fn network(flag: Option<&str>, invites: &[Invite]) -> Result<String> {
+    let mut named = invites.iter().map(Invite::network);
+    let network = flag
+        .or_else(|| named.clone().next())
+        .unwrap_or(DEFAULT_NETWORK);
+    if let Some(other) = named.find(|name| *name != network) {
+        return Err(Usage(format!(
+            "an invite is for the network {other:?}, but this node joins {network:?}"
+        ))
+        .into());
+    }
+    Ok(network.to_owned())
+}
+
+/// An invite, or `@file` with one.
+fn invite(text: &str) -> Result<Invite> {
+    let read;
+    let text = match text.strip_prefix('@') {
+        Some(file) => {
+            read = fs::read_to_string(file)
+                .wrap_err_with(|| format!("cannot read the invite in {file}"))?;
+            read.trim()
+        }
+        None => text,
+    };
+    let parsed = text.parse::<Invite>();
+    parsed.map_err(|error| Usage(format!("--join: {error}")).into())
+}
+
+/// The network's key: by file, else by environment.
+fn network_key(file: Option<&Path>) -> Result<Option<NetworkKey>> {
+    let (text, from) = match file {
+        Some(file) => {
+            let from = file.display().to_string();
+            let text = fs::read_to_string(file);
+            (
+                text.wrap_err_with(|| format!("cannot read the network key in {from}"))?,
+                from,
+            )
+        }
+        None => match env::var(KEY_VARIABLE) {
+            Ok(text) if !text.is_empty() => (text, KEY_VARIABLE.to_owned()),
+            _ => return Ok(None),
+        },
+    };
+    let key = text.trim().parse::<NetworkKey>();
+    key.map(Some)
+        .map_err(|error| Usage(format!("{from}: {error}")).into())
+}
+
+/// The SDK's word for a lag policy.
+pub(crate) fn lag(policy: LagPolicy) -> Lag {
+    match policy {
+        LagPolicy::Skip => Lag::Skip,
+        LagPolicy::Newest => Lag::Newest,
+        LagPolicy::Disconnect => Lag::Disconnect,
+        LagPolicy::Block => Lag::Block,
+    }
+}
+
+/// What people call a peer: its name, or the beginning of its id.
+pub(crate) fn called(peer: &Peer) -> String {
+    let id = peer.id().to_string();
+    if peer.name().is_empty() {
+        short(&id).to_owned()
+    } else {
+        peer.name().to_owned()
+    }
+}
+
+/// What people call the node with this id.
+pub(crate) fn name_of(catalog: &Snapshot, id: &rivermesh::NodeId) -> String {
+    match catalog.get(id) {
+        Some(peer) => called(peer),
+        None => short(&id.to_string()).to_owned(),
+    }
+}
+
+/// A peer as `ls` lists it.
+pub(crate) fn row(peer: &Peer) -> Row {
+    Row {
+        name: peer.name().to_owned(),
+        id: peer.id().to_string(),
+        rtt_us: peer.rtt().map(|rtt| micros_of(rtt.smoothed)),
+        tags: peer.tags().iter().map(ToString::to_string).collect(),
+        streams: peer
+            .streams()
+            .iter()
+            .map(|stream| stream.name.to_string())
+            .collect(),
+        addresses: peer.addrs().iter().map(ToString::to_string).collect(),
+        status: if peer.is_live() {
+            "live"
+        } else {
+            "unreachable"
+        },
+    }
+}

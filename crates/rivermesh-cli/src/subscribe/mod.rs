@@ -1,0 +1,180 @@
+//! `rivermesh sub`.
+
+mod print;
+
+use std::io;
+
+use color_eyre::eyre::{Context, Result};
+use futures::FutureExt;
+use rivermesh::{Dynamic, Event, Node, NodeId};
+
+use crate::{
+    args::SubArgs,
+    failure::Usage,
+    session::{self, name_of},
+};
+use print::{Meta, Notice, Printer, ReaderGone};
+
+/// Prints the stream until Ctrl-C, the asked number of items, or nobody reads.
+///
+/// # Errors
+/// When the node cannot start, the stream's name is not one, or the output fails.
+pub(crate) async fn run(args: &SubArgs) -> Result<bool> {
+    let node = session::start(&args.net).await?;
+    let printed = tokio::select! {
+        printed = print(args, &node) => printed,
+        interrupted = tokio::signal::ctrl_c() => interrupted.wrap_err("cannot wait for Ctrl-C"),
+    };
+    node.shutdown().await;
+    printed.map(|()| true)
+}
+
+async fn print(args: &SubArgs, node: &Node) -> Result<()> {
+    let mut builder = node
+        .consumer::<Dynamic>()
+        .stream(&args.stream)
+        .lag(session::lag(args.lag));
+    if let Some(from) = args.from.clone() {
+        let wanted = from.to_ascii_lowercase();
+        builder = builder
+            .require(move |peer| peer.name() == from || peer.id().to_string().starts_with(&wanted));
+    }
+    let mut consumer = builder.build().map_err(|error| Usage(error.to_string()))?;
+    let mut printer = Printer::new(io::stdout());
+    let mut left = args.count.map_or(u64::MAX, std::num::NonZeroU64::get);
+    while left > 0 {
+        // What is there is printed in one go; then it is handed on before waiting.
+        let event = match consumer.next_event().now_or_never() {
+            Some(event) => event,
+            None => {
+                if let Err(ReaderGone) = printer.flush()? {
+                    return Ok(());
+                }
+                consumer.next_event().await
+            }
+        };
+        let Some(event) = event else { break };
+        let written = match event {
+            Event::Item(delivery) => {
+                left -= 1;
+                let item = delivery.item.to_json();
+                if args.meta {
+                    printer.line(&Meta {
+                        producer: delivery.producer.to_string(),
+                        epoch: delivery.epoch.to_string(),
+                        seq: delivery.seq,
+                        sent_at: delivery.sent_at,
+                        item,
+                    })?
+                } else {
+                    printer.line(&item)?
+                }
+            }
+            other => {
+                if let Some(notice) = notice(node, other) {
+                    tell(args, &notice)?;
+                }
+                Ok(())
+            }
+        };
+        if let Err(ReaderGone) = written {
+            return Ok(());
+        }
+    }
+    let _ = printer.flush()?;
+    Ok(())
+}
+
+fn tell(args: &SubArgs, notice: &Notice) -> Result<()> {
+    if args.events {
+        eprintln!("{}", serde_json::to_string(notice)?);
+    } else {
+        eprintln!("{notice}");
+    }
+    Ok(())
+}
+
+fn notice(node: &Node, event: Event<Dynamic>) -> Option<Notice> {
+    let who = |id: &NodeId| (id.to_string(), name_of(&node.catalog(), id));
+    Some(match event {
+        Event::Joined {
+            producer,
+            epoch,
+            seq,
+            ..
+        } => {
+            let (producer, name) = who(&producer);
+            Notice::Joined {
+                producer,
+                name,
+                epoch: epoch.to_string(),
+                seq,
+            }
+        }
+        Event::Left {
+            producer, epoch, ..
+        } => {
+            let (producer, name) = who(&producer);
+            Notice::Left {
+                producer,
+                name,
+                epoch: epoch.to_string(),
+            }
+        }
+        Event::Missed {
+            producer,
+            epoch,
+            from,
+            to,
+            ..
+        } => {
+            let (producer, name) = who(&producer);
+            Notice::Missed {
+                producer,
+                name,
+                epoch: epoch.to_string(),
+                from,
+                to,
+            }
+        }
+        Event::Reset {
+            producer, old, new, ..
+        } => {
+            let (producer, name) = who(&producer);
+            Notice::Reset {
+                producer,
+                name,
+                old: old.to_string(),
+                new: new.to_string(),
+            }
+        }
+        Event::Refused {
+            producer, error, ..
+        } => {
+            let (producer, name) = who(&producer);
+            Notice::Refused {
+                producer,
+                name,
+                reason: error.to_string(),
+            }
+        }
+        Event::Undecodable {
+            producer,
+            epoch,
+            seq,
+            error,
+            ..
+        } => {
+            let (producer, name) = who(&producer);
+            let (epoch, reason) = (epoch.to_string(), error.to_string());
+            Notice::Undecodable {
+                producer,
+                name,
+                epoch,
+                seq,
+                reason,
+            }
+        }
+        _ => return None,
+    })
+}

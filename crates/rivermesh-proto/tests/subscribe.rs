@@ -1,0 +1,292 @@
+//! The messages of a subscription: round trips, malformed input, golden bytes.
+#![allow(clippy::unwrap_used, reason = "a test's helpers may panic")]
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use rivermesh_proto::{
+    Epoch, Fingerprint, StreamName, limits,
+    subscribe::{Accepted, Lag, LagSet, Refusal, Reply, Start, Subscribe},
+    wire::{DecodeError, PREFIX},
+};
+
+fn requests() -> Vec<(Subscribe, &'static str)> {
+    let stream = StreamName::new("weather").unwrap();
+    vec![
+        (
+            Subscribe {
+                stream: stream.clone(),
+                fingerprint: None,
+                start: Start::Latest,
+                lag: Lag::Skip,
+            },
+            "0b0000000777656174686572000000",
+        ),
+        (
+            Subscribe {
+                stream,
+                fingerprint: Some(Fingerprint([1, 2, 3, 4, 5, 6, 7, 8])),
+                start: Start::Resume {
+                    epoch: Epoch(0x1234),
+                    next: 300,
+                },
+                lag: Lag::Block,
+            },
+            "17000000077765617468657201010203040506070801b424ac0203",
+        ),
+    ]
+}
+
+fn replies() -> Vec<(Reply, &'static str)> {
+    let schema = Bytes::from_static(b"shape");
+    let accepted = |schema| {
+        Reply::Accepted(Accepted {
+            epoch: Epoch(0x1234),
+            start: 300,
+            lag: Lag::Newest,
+            schema,
+        })
+    };
+    let allowed = LagSet::EMPTY.with(Lag::Skip).with(Lag::Block);
+    vec![
+        (accepted(None), "0700000000b424ac020100"),
+        (
+            accepted(Some(schema.clone())),
+            "0d00000000b424ac02010105", /* length of the schema */
+        ),
+        (Reply::Refused(Refusal::UnknownStream), "020000000100"),
+        (Reply::Refused(Refusal::Schema { schema }), "08000000010105"),
+        (Reply::Refused(Refusal::Full { max: 8 }), "03000000010208"),
+        (Reply::Refused(Refusal::NotAdmitted), "020000000103"),
+        (
+            Reply::Refused(Refusal::LagNotAllowed { allowed }),
+            "03000000010409",
+        ),
+        (Reply::Refused(Refusal::Busy), "020000000105"),
+        (Reply::Refused(Refusal::Closed), "020000000106"),
+    ]
+}
+
+fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(bytes)
+}
+
+/// Cut, extended and single-bit damage of a body: cut and extended must be refused, damage must
+/// decode to something else, if at all.
+fn check_malformed<T: PartialEq + std::fmt::Debug>(
+    whole: &[u8],
+    decode: fn(&[u8]) -> Result<T, DecodeError>,
+) {
+    let message = decode(whole).unwrap();
+    for len in 0..whole.len() {
+        assert!(decode(&whole[..len]).is_err(), "cut at {len}");
+    }
+    let mut long = whole.to_vec();
+    long.push(0);
+    assert_eq!(decode(&long), Err(DecodeError::Trailing { extra: 1 }));
+    for at in 0..whole.len() * 8 {
+        let mut bad = whole.to_vec();
+        bad[at / 8] ^= 1 << (at % 8);
+        if let Ok(other) = decode(&bad) {
+            assert_ne!(other, message, "bit {at}");
+        }
+    }
+}
+
+#[test]
+fn golden_bytes() {
+    for (request, golden) in requests() {
+        let frame = request.encode().unwrap();
+        assert_eq!(hex(&frame), golden, "{request:?}");
+        assert_eq!(Subscribe::decode(&frame[PREFIX..]), Ok(request));
+    }
+    for (reply, golden) in replies() {
+        let frame = reply.encode().unwrap();
+        // The schema's own bytes are spelled once, here.
+        let golden = match &reply {
+            Reply::Accepted(Accepted {
+                schema: Some(_), ..
+            })
+            | Reply::Refused(Refusal::Schema { .. }) => golden.to_owned() + &hex(b"shape"),
+            _ => golden.to_owned(),
+        };
+        assert_eq!(hex(&frame), golden, "{reply:?}");
+        assert_eq!(Reply::decode(&frame[PREFIX..]), Ok(reply));
+    }
+}
+
+#[test]
+fn malformed_messages_are_refused() {
+    for (request, _) in requests() {
+        check_malformed(&request.encode().unwrap()[PREFIX..], Subscribe::decode);
+    }
+    for (reply, _) in replies() {
+        check_malformed(&reply.encode().unwrap()[PREFIX..], Reply::decode);
+    }
+    for body in [&[2][..], &[1, 7], &[1, 4, 0x10], &[0xff; 16]] {
+        assert!(Reply::decode(body).is_err(), "{body:?}");
+    }
+}
+
+#[test]
+fn a_bad_name_is_refused() {
+    for name in ["", "a b", &"x".repeat(129)] {
+        let body = postcard::to_stdvec(&(name, None::<u8>, 0_u8, 0_u8)).unwrap();
+        assert!(matches!(
+            Subscribe::decode(&body),
+            Err(DecodeError::Invalid(_))
+        ));
+    }
+}
+
+#[test]
+fn a_schema_is_bounded() {
+    for (len, fits) in [(limits::SCHEMA, true), (limits::SCHEMA + 1, false)] {
+        let schema = Bytes::from(vec![7; len]);
+        let refused = Reply::Refused(Refusal::Schema {
+            schema: schema.clone(),
+        });
+        let accepted = Reply::Accepted(Accepted {
+            epoch: Epoch(u64::MAX),
+            start: u64::MAX,
+            lag: Lag::Skip,
+            schema: Some(schema),
+        });
+        for reply in [refused, accepted] {
+            let frame = reply.encode().unwrap();
+            assert_eq!(Reply::decode(&frame[PREFIX..]).is_ok(), fits);
+        }
+    }
+    let huge = Reply::Refused(Refusal::Schema {
+        schema: vec![0; limits::CONTROL].into(),
+    });
+    assert!(huge.encode().is_err());
+}
+
+#[test]
+fn lag_sets() {
+    assert_eq!(LagSet::default().to_string(), "skip, newest, disconnect");
+    assert_eq!(LagSet::EMPTY.to_string(), "none");
+    assert!(LagSet::EMPTY.is_empty() && !LagSet::ALL.is_empty());
+    assert_eq!(LagSet::ALL.iter().collect::<Vec<_>>(), Lag::ALL);
+    for lag in Lag::ALL {
+        let only: LagSet = [lag].into_iter().collect();
+        assert!(only.contains(lag) && LagSet::ALL.contains(lag));
+        assert_eq!(only.iter().collect::<Vec<_>>(), [lag]);
+        assert!(only.without(lag).is_empty());
+    }
+    assert_eq!(Lag::default(), Lag::Skip);
+}
+
+#[test]
+fn refusals_say_what_to_do() {
+    let texts: Vec<(String, bool)> = replies()
+        .into_iter()
+        .filter_map(|(reply, _)| match reply {
+            Reply::Refused(refusal) => Some((refusal.to_string(), refusal.is_retryable())),
+            Reply::Accepted(_) => None,
+        })
+        .collect();
+    let expected = [
+        ("the peer does not produce this stream", true),
+        (
+            "the stream's items have another shape than the consumer's type",
+            false,
+        ),
+        ("the producer has all 8 consumers it takes", true),
+        (
+            "the consumer does not meet the producer's requirement",
+            true,
+        ),
+        (
+            "the producer does not allow this lag policy; allowed: skip, block",
+            false,
+        ),
+        ("the peer is busy", true),
+        ("the producer is closing the stream", true),
+    ];
+    assert_eq!(
+        texts,
+        expected.map(|(text, retry)| (text.to_owned(), retry))
+    );
+}
+
+fn any_lag() -> impl Strategy<Value = Lag> {
+    prop::sample::select(Lag::ALL.to_vec())
+}
+
+fn any_schema() -> impl Strategy<Value = Bytes> {
+    prop::collection::vec(any::<u8>(), 0..600).prop_map(Bytes::from)
+}
+
+fn any_request() -> impl Strategy<Value = Subscribe> {
+    let start = prop_oneof![
+        Just(Start::Latest),
+        (any::<u64>(), any::<u64>()).prop_map(|(epoch, next)| Start::Resume {
+            epoch: Epoch(epoch),
+            next
+        }),
+    ];
+    (
+        "[a-zäß/._-]{1,40}",
+        any::<Option<[u8; 8]>>(),
+        start,
+        any_lag(),
+    )
+        .prop_map(|(stream, fingerprint, start, lag)| Subscribe {
+            stream: StreamName::new(&stream).unwrap(),
+            fingerprint: fingerprint.map(Fingerprint),
+            start,
+            lag,
+        })
+}
+
+fn any_reply() -> impl Strategy<Value = Reply> {
+    let accepted = (
+        any::<u64>(),
+        any::<u64>(),
+        any_lag(),
+        prop::option::of(any_schema()),
+    )
+        .prop_map(|(epoch, start, lag, schema)| {
+            Reply::Accepted(Accepted {
+                epoch: Epoch(epoch),
+                start,
+                lag,
+                schema,
+            })
+        });
+    let refused = prop_oneof![
+        any::<u32>().prop_map(|max| Refusal::Full { max }),
+        any_schema().prop_map(|schema| Refusal::Schema { schema }),
+        prop::collection::vec(any_lag(), 0..4).prop_map(|lags| Refusal::LagNotAllowed {
+            allowed: lags.into_iter().collect()
+        }),
+        prop::sample::select(vec![
+            Refusal::UnknownStream,
+            Refusal::NotAdmitted,
+            Refusal::Busy,
+            Refusal::Closed
+        ]),
+    ];
+    prop_oneof![accepted, refused.prop_map(Reply::Refused)]
+}
+
+proptest! {
+    #[test]
+    fn requests_round_trip(request in any_request()) {
+        let frame = request.encode().unwrap();
+        prop_assert_eq!(Subscribe::decode(&frame[PREFIX..]).unwrap(), request);
+    }
+
+    #[test]
+    fn replies_round_trip(reply in any_reply()) {
+        let frame = reply.encode().unwrap();
+        prop_assert_eq!(Reply::decode(&frame[PREFIX..]).unwrap(), reply);
+    }
+
+    #[test]
+    fn garbage_is_no_panic(body: Vec<u8>) {
+        let _ = Subscribe::decode(&body);
+        let _ = Reply::decode(&body);
+    }
+}

@@ -1,0 +1,171 @@
+//! What a consumer can be told besides items.
+
+use std::time::{Duration, SystemTime};
+
+use rivermesh_proto::{
+    Epoch, NodeId, Seq,
+    schema::Difference,
+    subscribe::{LagSet, Refusal},
+};
+use thiserror::Error;
+
+use crate::DecodeError;
+
+/// An item with where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Delivery<T> {
+    /// The item.
+    pub item: T,
+    /// The node that sent it.
+    pub producer: NodeId,
+    /// The life of the stream that it belongs to.
+    pub epoch: Epoch,
+    /// Its place in that life.
+    pub seq: Seq,
+    /// Microseconds since 1970 at which the item's batch was begun, by the producer's clock: at or
+    /// before the item was sent, and closer to it the more quickly items are taken.
+    pub sent_at_us: u64,
+}
+
+impl<T> Delivery<T> {
+    /// When the item's batch was begun, by the producer's clock.
+    #[must_use]
+    pub fn sent_at(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_micros(self.sent_at_us)
+    }
+}
+
+/// What happens on a stream, as its consumer sees it. For each producer, events are in order.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<T> {
+    /// An item.
+    Item(Delivery<T>),
+    /// The items `from..to` of a producer will not come.
+    Missed {
+        /// The node that sent them.
+        producer: NodeId,
+        /// The life of the stream.
+        epoch: Epoch,
+        /// The first one.
+        from: Seq,
+        /// The one after the last.
+        to: Seq,
+    },
+    /// A producer that was followed began anew; its items count from 0 again, as the
+    /// [`Joined`](Event::Joined) that follows says. Whatever of its old life was not received by
+    /// now is lost, and how much that was nobody knows.
+    Reset {
+        /// The node.
+        producer: NodeId,
+        /// The life that has ended.
+        old: Epoch,
+        /// The one that has begun.
+        new: Epoch,
+    },
+    /// A producer is followed from here on.
+    Joined {
+        /// The node.
+        producer: NodeId,
+        /// The life of its stream.
+        epoch: Epoch,
+        /// The number of the first item that will come or be reported missed.
+        seq: Seq,
+    },
+    /// A producer is not followed any more.
+    Left {
+        /// The node.
+        producer: NodeId,
+        /// The life of its stream that was followed.
+        epoch: Epoch,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// A producer did not take the subscription. It is asked again where that can help; the same
+    /// refusal is not reported twice in a row.
+    Refused {
+        /// The node.
+        producer: NodeId,
+        /// Why.
+        error: SubscribeError,
+    },
+    /// An item came whose bytes are not one of the consumer's type. It is skipped.
+    Undecodable {
+        /// The node that sent it.
+        producer: NodeId,
+        /// The life of the stream.
+        epoch: Epoch,
+        /// The item's number.
+        seq: Seq,
+        /// What is wrong with it.
+        error: DecodeError,
+    },
+}
+
+/// Why a producer is not followed any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LeaveReason {
+    /// It ended the stream.
+    Ended,
+    /// Its node has left the network, or is taken for dead.
+    Gone,
+    /// It does not meet this consumer's requirement any more.
+    NotEligible,
+    /// It does not admit this consumer any more. It is asked again, in case that changes.
+    Revoked,
+    /// This consumer fell behind, and had asked to be disconnected then. It subscribes anew.
+    Lagged,
+}
+
+/// A producer did not take a subscription.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// Its items have another shape.
+    #[error("items of stream {stream} have another shape there: {difference}")]
+    Schema {
+        /// The stream.
+        stream: String,
+        /// The first place that differs.
+        difference: Box<Difference>,
+    },
+    /// It has all the consumers it takes.
+    #[error("the producer has all {max} consumers it takes")]
+    Full {
+        /// How many.
+        max: u32,
+    },
+    /// This node does not meet its requirement.
+    #[error("this node does not meet the producer's requirement")]
+    NotAdmitted,
+    /// It does not allow the lag policy.
+    #[error("the producer does not allow the lag policy; allowed: {allowed}")]
+    LagNotAllowed {
+        /// What it allows.
+        allowed: LagSet,
+    },
+    /// It does not produce the stream, for this node at least.
+    #[error("the node does not produce the stream")]
+    UnknownStream,
+    /// It cannot say now.
+    #[error("the producer is busy or closing")]
+    Busy,
+}
+
+impl SubscribeError {
+    pub(super) fn of(refusal: &Refusal, stream: &str, difference: Option<Difference>) -> Self {
+        match (refusal, difference) {
+            (Refusal::Schema { .. }, Some(difference)) => Self::Schema {
+                stream: stream.to_owned(),
+                difference: Box::new(difference),
+            },
+            (Refusal::Full { max }, _) => Self::Full { max: *max },
+            (Refusal::NotAdmitted, _) => Self::NotAdmitted,
+            (Refusal::LagNotAllowed { allowed }, _) => Self::LagNotAllowed { allowed: *allowed },
+            (Refusal::UnknownStream, _) => Self::UnknownStream,
+            _ => Self::Busy,
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! The handle that a program holds.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use futures::Stream;
+use rivermesh_proto::{
+    StreamName,
+    batch::{Batch, Position},
+};
+use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::{
+    event::{Delivery, Event},
+    inbox::{Message, Source},
+    status::{Followed, Roster, Stats, Status},
+};
+use crate::{Condition, Datum, Payload};
+
+/// Receives the items of one stream from all its producers, late ones included.
+///
+/// Use it as a [`Stream`] of items, or take [`events`](Consumer::events) to learn besides where
+/// items come from and what was missed. Items of one producer come in order.
+///
+/// Dropping it ends its subscriptions.
+pub struct Consumer<T: Datum> {
+    stream: StreamName,
+    inbox: mpsc::Receiver<Message>,
+    current: Option<Current>,
+    stats: Stats,
+    status: watch::Receiver<Status>,
+    roster: Arc<Roster>,
+    cancel: CancellationToken,
+    item: std::marker::PhantomData<fn() -> T>,
+}
+
+/// The batch that is being handed out.
+struct Current {
+    source: Arc<Source>,
+    batch: Batch,
+    position: Position,
+    /// Room in the inbox that is given back when the batch has been handed out.
+    _held: OwnedSemaphorePermit,
+}
+
+/// There is no item now.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TryRecvError {
+    /// None has arrived yet.
+    #[error("no item has arrived yet")]
+    Empty,
+    /// None will arrive any more: the node has shut down.
+    #[error("the node has shut down")]
+    Closed,
+}
+
+impl<T: Datum> Consumer<T> {
+    pub(super) fn new(
+        stream: StreamName,
+        inbox: mpsc::Receiver<Message>,
+        status: watch::Receiver<Status>,
+        roster: Arc<Roster>,
+        cancel: CancellationToken,
+    ) -> Self {
+        Self {
+            stream,
+            inbox,
+            current: None,
+            stats: Stats::default(),
+            status,
+            roster,
+            cancel,
+            item: std::marker::PhantomData,
+        }
+    }
+
+    /// The next item; `None` when the node has shut down and everything that had arrived was taken.
+    ///
+    /// If this is cancelled, no item is lost.
+    pub async fn recv(&mut self) -> Option<T> {
+        loop {
+            match self.next_event().await? {
+                Event::Item(delivery) => return Some(delivery.item),
+                event => self.pass_over(&event),
+            }
+        }
+    }
+
+    /// The next item, if one has arrived.
+    ///
+    /// # Errors
+    /// When none has arrived yet, or none will.
+    pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
+        loop {
+            match self.poll_event(&mut Context::from_waker(std::task::Waker::noop())) {
+                Poll::Ready(Some(Event::Item(delivery))) => return Ok(delivery.item),
+                Poll::Ready(Some(event)) => self.pass_over(&event),
+                Poll::Ready(None) => return Err(TryRecvError::Closed),
+                Poll::Pending => return Err(TryRecvError::Empty),
+            }
+        }
+    }
+
+    /// Waits for an item, then puts it and those that arrived with it into `items`, at most `max`.
+    /// Gives their number: 0 only if `max` is 0 or the node has shut down. Costs no wake-up and no
+    /// queue operation per item.
+    ///
+    /// If this is cancelled, no item is lost.
+    pub async fn recv_many(&mut self, items: &mut Vec<T>, max: usize) -> usize {
+        if max == 0 {
+            return 0;
+        }
+        let Some(first) = self.recv().await else {
+            return 0;
+        };
+        items.push(first);
+        let mut count = 1;
+        while count < max && self.current.is_some() {
+            match self.decode_next() {
+                Some(Event::Item(delivery)) => {
+                    items.push(delivery.item);
+                    count += 1;
+                }
+                Some(event) => self.pass_over(&event),
+                None => break,
+            }
+        }
+        count
+    }
+
+    /// The next item or event; `None` when the node has shut down and everything that had arrived
+    /// was taken.
+    ///
+    /// If this is cancelled, nothing is lost.
+    pub async fn next_event(&mut self) -> Option<Event<T>> {
+        std::future::poll_fn(|cx| self.poll_event(cx)).await
+    }
+
+    /// Items and events as a stream.
+    pub fn events(self) -> Events<T> {
+        Events(self)
+    }
+
+    /// The stream's name.
+    pub fn stream(&self) -> &StreamName {
+        &self.stream
+    }
+
+    /// The consumer's state, as a watch that can be waited on.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// Whether the condition of `online_when` is met.
+    pub fn is_online(&self) -> bool {
+        self.status.borrow().online
+    }
+
+    /// Waits until the condition of `online_when` is met, or the node has shut down.
+    pub async fn online(&self) {
+        // An error means that the worker has ended; then the status says closed already.
+        let _ = self
+            .status()
+            .wait_for(|status| status.online || status.closed)
+            .await;
+    }
+
+    /// Waits until the condition of `online_when` is not met.
+    pub async fn offline(&self) {
+        let _ = self.status().wait_for(|status| !status.online).await;
+    }
+
+    /// Whether a condition on the followed producers is met now.
+    pub fn meets(&self, condition: &Condition) -> bool {
+        condition.is_met(self.status.borrow().producers.iter().map(|peer| &**peer))
+    }
+
+    /// Waits until a condition on the followed producers is met, or the node has shut down.
+    pub async fn when(&self, condition: Condition) {
+        let met = |status: &Status| {
+            status.closed || condition.is_met(status.producers.iter().map(|peer| &**peer))
+        };
+        let _ = self.status().wait_for(met).await;
+    }
+
+    /// The producers that are followed now.
+    pub fn producers(&self) -> Vec<Followed> {
+        self.roster.show()
+    }
+
+    /// Counters since the consumer was made.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event<T>>> {
+        loop {
+            if let Some(event) = self.decode_next() {
+                return Poll::Ready(Some(event));
+            }
+            let Some(message) = ready!(self.inbox.poll_recv(cx)) else {
+                return Poll::Ready(None);
+            };
+            let event = match message {
+                Message::Batch {
+                    source,
+                    batch,
+                    held,
+                } => {
+                    let position = batch.start();
+                    self.current = Some(Current {
+                        source,
+                        batch,
+                        position,
+                        _held: held,
+                    });
+                    continue;
+                }
+                Message::Missed { source, from, to } => {
+                    self.stats.missed += to - from;
+                    Event::Missed {
+                        producer: source.producer,
+                        epoch: source.epoch,
+                        from,
+                        to,
+                    }
+                }
+                Message::Reset { producer, old, new } => Event::Reset { producer, old, new },
+                Message::Joined {
+                    producer,
+                    epoch,
+                    seq,
+                } => Event::Joined {
+                    producer,
+                    epoch,
+                    seq,
+                },
+                Message::Left {
+                    producer,
+                    epoch,
+                    reason,
+                } => Event::Left {
+                    producer,
+                    epoch,
+                    reason,
+                },
+                Message::Refused { producer, error } => Event::Refused { producer, error },
+            };
+            return Poll::Ready(Some(event));
+        }
+    }
+
+    /// The next item of the batch at hand; `None` where there is none.
+    #[inline]
+    fn decode_next(&mut self) -> Option<Event<T>> {
+        let current = self.current.as_mut()?;
+        let Some((seq, data)) = current.batch.next(&mut current.position) else {
+            self.current = None;
+            return None;
+        };
+        let Source {
+            producer,
+            epoch,
+            schema,
+        } = &*current.source;
+        let payload = Payload::new(current.batch.body(), data, schema.as_ref());
+        let (producer, epoch) = (*producer, *epoch);
+        Some(match T::decode(payload) {
+            Ok(item) => {
+                self.stats.items += 1;
+                let sent_at_us = current.batch.sent_at_us();
+                Event::Item(Delivery {
+                    item,
+                    producer,
+                    epoch,
+                    seq,
+                    sent_at_us,
+                })
+            }
+            Err(error) => {
+                self.stats.undecodable += 1;
+                Event::Undecodable {
+                    producer,
+                    epoch,
+                    seq,
+                    error,
+                }
+            }
+        })
+    }
+
+    /// An event that a program which only takes items does not see.
+    fn pass_over(&self, event: &Event<T>) {
+        if let Event::Undecodable {
+            producer,
+            seq,
+            error,
+            ..
+        } = event
+            && self.stats.undecodable.is_power_of_two()
+        {
+            let (stream, producer) = (&self.stream, producer.fmt_short());
+            let count = self.stats.undecodable;
+            warn!(%stream, %producer, seq, %error, count, "an item cannot be decoded; skipped");
+        }
+    }
+}
+
+impl<T: Datum> Unpin for Consumer<T> {}
+
+/// The items alone; what was missed is in [`Consumer::stats`].
+impl<T: Datum> Stream for Consumer<T> {
+    type Item = T;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let this = self.get_mut();
+        loop {
+            match ready!(this.poll_event(cx)) {
+                Some(Event::Item(delivery)) => return Poll::Ready(Some(delivery.item)),
+                Some(event) => this.pass_over(&event),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+impl<T: Datum> Drop for Consumer<T> {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+impl<T: Datum> fmt::Debug for Consumer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer")
+            .field("stream", &self.stream)
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A consumer's items and events as a stream. Made by [`Consumer::events`].
+#[derive(Debug)]
+pub struct Events<T: Datum>(Consumer<T>);
+
+impl<T: Datum> Events<T> {
+    /// The consumer, for its status and counters.
+    pub fn consumer(&self) -> &Consumer<T> {
+        &self.0
+    }
+
+    /// The consumer itself again.
+    pub fn into_consumer(self) -> Consumer<T> {
+        self.0
+    }
+}
+
+impl<T: Datum> Stream for Events<T> {
+    type Item = Event<T>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event<T>>> {
+        self.get_mut().0.poll_event(cx)
+    }
+}

@@ -1,0 +1,28 @@
+//! Consuming a stream: all its producers, merged into one queue.
+//!
+//! | file | story |
+//! | --- | --- |
+//! | `handle` | [`Consumer`], the handle that a program holds |
+//! | `builder` | how a consumer is set up |
+//! | `event` | what a consumer can be told besides items |
+//! | `inbox` | the bounded queue of batches between receivers and the program |
+//! | `worker` | the task per consumer: which producers to follow |
+//! | `receiver` | the task per producer followed: subscribing, resuming, reading |
+//! | `local` | the same for a producer on this node, without the network |
+//! | `status` | what a program can see |
+
+mod builder;
+mod event;
+mod handle;
+mod inbox;
+mod local;
+mod receiver;
+mod status;
+mod worker;
+
+pub use self::{
+    builder::{Builder, ConsumeError},
+    event::{Delivery, Event, LeaveReason, SubscribeError},
+    handle::{Consumer, Events, TryRecvError},
+    status::{Followed, Stats, Status},
+};

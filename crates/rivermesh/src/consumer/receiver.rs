@@ -1,0 +1,405 @@
+//! The task per producer followed: subscribing, resuming, reading.
+
+use std::{
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use iroh::TransportAddr;
+use rivermesh_proto::{
+    Epoch, Fingerprint, NodeId, Seq, StreamName,
+    batch::{Batch, Frame, Sequence},
+    catalog::{Peer, Snapshot},
+    code::Code,
+    limits,
+    schema::{self, Schema},
+    subscribe::{Accepted, Lag, Refusal, Reply, Start, Subscribe},
+    wire::StreamKind,
+};
+use tokio::{sync::watch, time::timeout};
+use tracing::{debug, warn};
+
+use super::{
+    event::{LeaveReason, SubscribeError},
+    inbox::{Dropped, Inbox, Message, Source},
+    status::{Progress, Roster},
+};
+use crate::{
+    net::{Peers, ReadError, Reader},
+    stream::Retry,
+};
+
+/// What a consumer asks of each of its producers.
+#[derive(Debug)]
+pub(super) struct Wish {
+    pub(super) stream: StreamName,
+    /// `None` for a consumer that takes any shape.
+    pub(super) schema: Option<Arc<Schema>>,
+    pub(super) fingerprint: Option<Fingerprint>,
+    pub(super) lag: Lag,
+    pub(super) retry: Retry,
+}
+
+/// How far a producer has been followed: what is needed to go on from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) epoch: Epoch,
+    pub(super) next: Seq,
+}
+
+/// Why a receiver gave up; its worker decides what follows.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The producer ended this life of the stream.
+    Ended,
+    /// Asking again cannot help until the producer's entry changes.
+    Hopeless,
+    /// The program dropped its consumer.
+    Dropped,
+}
+
+impl From<Dropped> for Outcome {
+    fn from(Dropped: Dropped) -> Self {
+        Self::Dropped
+    }
+}
+
+/// Follows one producer. See [`Receiver::run`].
+pub(super) struct Receiver {
+    pub(super) producer: NodeId,
+    pub(super) wish: Arc<Wish>,
+    pub(super) peers: Peers,
+    pub(super) inbox: Inbox,
+    pub(super) catalog: watch::Receiver<Snapshot>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) roster: Arc<Roster>,
+    pub(super) place: Option<Place>,
+}
+
+/// What a producer's entry says that another attempt depends on.
+#[derive(PartialEq)]
+struct Facts {
+    instance: u64,
+    addrs: Vec<TransportAddr>,
+    epoch: Option<Epoch>,
+}
+
+/// How one subscription ended.
+enum End {
+    /// The connection or the stream was lost: resume.
+    Lost,
+    /// The producer said so.
+    Said(LeaveReason),
+    Outcome(Outcome),
+}
+
+impl Receiver {
+    /// Follows the producer until there is no point in going on. Cancelled by its worker.
+    pub(super) async fn run(mut self) -> Outcome {
+        let mut failures = 0;
+        let mut refused = None;
+        loop {
+            let seen = self.facts();
+            let end = self.subscribe(&mut failures, &mut refused).await;
+            self.roster.set(self.producer, false);
+            match end {
+                End::Outcome(outcome) => return outcome,
+                End::Said(LeaveReason::Ended) => {
+                    let left = self.left(LeaveReason::Ended).await;
+                    return left.map_or(Outcome::Dropped, |()| Outcome::Ended);
+                }
+                End::Said(reason) => {
+                    if self.left(reason).await.is_err() {
+                        return Outcome::Dropped;
+                    }
+                    // What was missed in between is not the producer's to make up for.
+                    self.place = None;
+                    self.progress.joined.store(false, Ordering::Relaxed);
+                    failures = failures.max(1);
+                }
+                End::Lost => {}
+            }
+            if failures > 0 {
+                self.pause(failures, seen).await;
+            }
+            failures += 1;
+        }
+    }
+
+    async fn left(&self, reason: LeaveReason) -> Result<(), Dropped> {
+        let Some(Place { epoch, .. }) = self.place else {
+            return Ok(());
+        };
+        self.inbox
+            .message(Message::Left {
+                producer: self.producer,
+                epoch,
+                reason,
+            })
+            .await
+    }
+
+    /// What an entry says that makes another attempt worth while at once.
+    fn facts(&self) -> Option<Facts> {
+        let catalog = self.catalog.borrow();
+        let peer: &Peer = catalog.get(&self.producer)?;
+        let epoch = peer
+            .produces(self.wish.stream.as_str())
+            .map(|advert| advert.epoch);
+        Some(Facts {
+            instance: peer.instance(),
+            addrs: peer.addrs().to_vec(),
+            epoch,
+        })
+    }
+
+    /// Waits before another attempt: full jitter under a growing cap, cut short when the producer
+    /// says something new of itself.
+    async fn pause(&mut self, failures: u32, seen: Option<Facts>) {
+        let mut sleep = pin!(tokio::time::sleep(self.wish.retry.delay(failures)));
+        loop {
+            tokio::select! {
+                () = &mut sleep => return,
+                changed = self.catalog.changed() => {
+                    if changed.is_err() || self.facts() != seen {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn subscribe(&mut self, failures: &mut u32, refused: &mut Option<SubscribeError>) -> End {
+        let link = match self.peers.connect(self.producer).await {
+            Ok(link) => link,
+            Err(error) => {
+                debug!(producer = %self.producer.fmt_short(), %error, "cannot connect");
+                return End::Lost;
+            }
+        };
+        let start = self
+            .place
+            .map_or(Start::Latest, |Place { epoch, next }| Start::Resume {
+                epoch,
+                next,
+            });
+        let ask = Subscribe {
+            stream: self.wish.stream.clone(),
+            fingerprint: self.wish.fingerprint,
+            start,
+            lag: self.wish.lag,
+        };
+        let asked = async {
+            let (mut writer, mut reader) = link.open(StreamKind::Subscribe).await.ok()?;
+            writer.message(&ask, limits::CONTROL).await.ok()?;
+            writer.finish();
+            let reply = reader.message::<Reply>(limits::CONTROL).await.ok()??;
+            Some((reader, reply))
+        };
+        let Ok(Some((mut reader, reply))) = timeout(limits::HANDSHAKE_PHASE, asked).await else {
+            return End::Lost;
+        };
+        let accepted = match reply {
+            Reply::Accepted(accepted) => accepted,
+            Reply::Refused(refusal) => return self.refused(&refusal, refused).await,
+        };
+        *failures = 0;
+        *refused = None;
+        let source = match self.accepted(accepted).await {
+            Ok(source) => source,
+            Err(end) => {
+                reader.stop(Code::BadFrame);
+                return end;
+            }
+        };
+        self.roster.set(self.producer, true);
+        let end = self.read(&mut reader, &source).await;
+        if !matches!(end, End::Said(_)) {
+            reader.stop(Code::Closed);
+        }
+        end
+    }
+
+    async fn refused(&self, refusal: &Refusal, last: &mut Option<SubscribeError>) -> End {
+        let difference = match (refusal, &self.wish.schema) {
+            (Refusal::Schema { schema: theirs }, Some(ours)) => Schema::from_bytes(theirs)
+                .ok()
+                .and_then(|theirs| schema::diff(ours, &theirs)),
+            _ => None,
+        };
+        let error = SubscribeError::of(refusal, self.wish.stream.as_str(), difference);
+        if last.as_ref() != Some(&error) {
+            warn!(producer = %self.producer.fmt_short(), %error, "subscription refused");
+            let message = Message::Refused {
+                producer: self.producer,
+                error: error.clone(),
+            };
+            if self.inbox.message(message).await.is_err() {
+                return End::Outcome(Outcome::Dropped);
+            }
+            *last = Some(error);
+        }
+        if refusal.is_retryable() {
+            End::Lost
+        } else {
+            End::Outcome(Outcome::Hopeless)
+        }
+    }
+
+    /// Reports how the subscription begins, compared with where the last one ended.
+    async fn accepted(&mut self, accepted: Accepted) -> Result<Arc<Source>, End> {
+        let Accepted {
+            epoch,
+            start,
+            schema,
+            ..
+        } = accepted;
+        let producer = self.producer;
+        let schema = match schema.map(|bytes| Schema::from_bytes(&bytes)).transpose() {
+            Ok(schema) => schema.map(Arc::new),
+            Err(error) => {
+                debug!(producer = %producer.fmt_short(), %error, "the producer's schema is malformed");
+                return Err(End::Outcome(Outcome::Hopeless));
+            }
+        };
+        let source = Arc::new(Source {
+            producer,
+            epoch,
+            schema,
+        });
+        if let Some(place) = self.place
+            && place.epoch != epoch
+        {
+            self.tell(Message::Reset {
+                producer,
+                old: place.epoch,
+                new: epoch,
+            })
+            .await?;
+        }
+        let expected = match self.place {
+            Some(place) if place.epoch == epoch => place.next,
+            Some(_) => 0,
+            None => start,
+        };
+        if start < expected {
+            // It would give again what was given before.
+            debug!(producer = %producer.fmt_short(), start, expected, "resumed too early");
+            return Err(End::Lost);
+        }
+        // The same life goes on without a word: what lies between is told by a gap, if anything.
+        if self.place.is_none_or(|place| place.epoch != epoch) {
+            self.tell(Message::Joined {
+                producer,
+                epoch,
+                seq: expected,
+            })
+            .await?;
+        }
+        self.moved(epoch, expected);
+        if start > expected {
+            self.missed(&source, expected, start)
+                .await
+                .map_err(|d| End::Outcome(d.into()))?;
+        }
+        Ok(source)
+    }
+
+    async fn tell(&self, message: Message) -> Result<(), End> {
+        self.inbox
+            .message(message)
+            .await
+            .map_err(|dropped| End::Outcome(dropped.into()))
+    }
+
+    async fn read(&mut self, reader: &mut Reader, source: &Arc<Source>) -> End {
+        let mut sequence = Sequence::at(self.place.map_or(0, |place| place.next));
+        loop {
+            let frame = tokio::select! {
+                biased;
+                () = self.inbox.dropped() => return End::Outcome(Outcome::Dropped),
+                frame = reader.frame() => frame,
+            };
+            let frame = match frame {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return End::Lost,
+                Err(error) => return self.failed(&error, reader),
+            };
+            if let Err(error) = sequence.accept(&frame) {
+                return self.failed(&error.into(), reader);
+            }
+            let taken = match frame {
+                Frame::Batch(batch) => self.batch(source, batch).await,
+                Frame::Gap { from, to } => self.missed(source, from, to).await,
+                Frame::End { code } => return End::Said(reason(code)),
+            };
+            if taken.is_err() {
+                return End::Outcome(Outcome::Dropped);
+            }
+        }
+    }
+
+    async fn batch(&mut self, source: &Arc<Source>, batch: Batch) -> Result<(), Dropped> {
+        self.moved(source.epoch, batch.end());
+        self.progress
+            .items
+            .fetch_add(u64::from(batch.count()), Ordering::Relaxed);
+        self.progress
+            .bytes
+            .fetch_add(batch.body().len() as u64, Ordering::Relaxed);
+        self.inbox.batch(Arc::clone(source), batch).await
+    }
+
+    async fn missed(&mut self, source: &Arc<Source>, from: Seq, to: Seq) -> Result<(), Dropped> {
+        self.moved(source.epoch, to);
+        self.progress.missed.fetch_add(to - from, Ordering::Relaxed);
+        self.inbox
+            .message(Message::Missed {
+                source: Arc::clone(source),
+                from,
+                to,
+            })
+            .await
+    }
+
+    fn moved(&mut self, epoch: Epoch, next: Seq) {
+        self.place = Some(Place { epoch, next });
+        self.progress.epoch.store(epoch.0, Ordering::Relaxed);
+        self.progress.next.store(next, Ordering::Relaxed);
+        self.progress.joined.store(true, Ordering::Relaxed);
+    }
+
+    fn failed(&self, error: &ReadError, reader: &mut Reader) -> End {
+        debug!(producer = %self.producer.fmt_short(), %error, "a subscription broke");
+        match error {
+            ReadError::Reset(code) => match Code::from_number(*code) {
+                Some(Code::Revoked) => End::Said(LeaveReason::Revoked),
+                Some(Code::Lagged) => End::Said(LeaveReason::Lagged),
+                _ => End::Lost,
+            },
+            ReadError::Frame(_) | ReadError::Message(_) => {
+                reader.stop(Code::BadFrame);
+                End::Lost
+            }
+            _ => End::Lost,
+        }
+    }
+}
+
+fn reason(code: u32) -> LeaveReason {
+    match Code::from_number(u64::from(code)) {
+        Some(Code::Lagged) => LeaveReason::Lagged,
+        Some(Code::Revoked) => LeaveReason::Revoked,
+        _ => LeaveReason::Ended,
+    }
+}
+
+impl Retry {
+    /// The wait before attempt `failures + 1`: uniformly random up to a cap that doubles
+    /// ("full jitter", AWS Architecture Blog, 2015).
+    pub(crate) fn delay(&self, failures: u32) -> Duration {
+        let cap = self.max.min(self.min.saturating_mul(1 << failures.min(16)));
+        cap.mul_f64(rand::random::<f64>())
+    }
+}

@@ -1,0 +1,151 @@
+//! What a program can see of its consumer.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rivermesh_proto::{Epoch, NodeId, Seq, catalog::Peer};
+use tokio::sync::Notify;
+
+/// The state of a consumer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Status {
+    /// Whether the condition of `online_when` is met; by default it always is.
+    pub online: bool,
+    /// Whether the node has shut down: no more items will come.
+    pub closed: bool,
+    /// The producers that are followed now.
+    pub producers: Vec<Arc<Peer>>,
+}
+
+/// Counters of a consumer, since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Items handed to the program.
+    pub items: u64,
+    /// Items reported as missed.
+    pub missed: u64,
+    /// Items that could not be decoded.
+    pub undecodable: u64,
+}
+
+/// One producer that is followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Followed {
+    /// The node.
+    pub producer: NodeId,
+    /// The life of its stream.
+    pub epoch: Epoch,
+    /// The number of the next item expected.
+    pub next: Seq,
+    /// How long it has been followed.
+    pub connected_for: Duration,
+    /// Items received, whether or not the program has taken them.
+    pub items: u64,
+    /// Bytes of frames received.
+    pub bytes: u64,
+    /// Items reported as missed.
+    pub missed: u64,
+}
+
+/// Counters of one producer that is followed; its receiver writes, anybody reads.
+#[derive(Debug)]
+pub(super) struct Progress {
+    pub(super) since: Instant,
+    pub(super) epoch: AtomicU64,
+    pub(super) next: AtomicU64,
+    pub(super) items: AtomicU64,
+    pub(super) bytes: AtomicU64,
+    pub(super) missed: AtomicU64,
+    /// Whether the program was told that the producer is followed.
+    pub(super) joined: AtomicBool,
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            epoch: AtomicU64::new(0),
+            next: AtomicU64::new(0),
+            items: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
+            joined: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn show(&self, producer: NodeId) -> Followed {
+        Followed {
+            producer,
+            epoch: Epoch(self.epoch.load(Ordering::Relaxed)),
+            next: self.next.load(Ordering::Relaxed),
+            connected_for: self.since.elapsed(),
+            items: self.items.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            missed: self.missed.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Who of the producers is followed at this moment.
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    followed: Mutex<BTreeMap<NodeId, Arc<Progress>>>,
+    connected: Mutex<Vec<NodeId>>,
+    pub(super) changed: Notify,
+}
+
+impl Roster {
+    /// Lists a producer that a receiver was started for.
+    pub(super) fn enter(&self, producer: NodeId, progress: Arc<Progress>) {
+        lock(&self.followed).insert(producer, progress);
+    }
+
+    /// Takes a producer out.
+    pub(super) fn leave(&self, producer: NodeId) {
+        lock(&self.followed).remove(&producer);
+        self.set(producer, false);
+    }
+
+    /// Says whether a producer's items can come now.
+    pub(super) fn set(&self, producer: NodeId, connected: bool) {
+        let mut list = lock(&self.connected);
+        let held = list.iter().position(|id| *id == producer);
+        match (connected, held) {
+            (true, None) => list.push(producer),
+            (false, Some(index)) => {
+                list.swap_remove(index);
+            }
+            _ => return,
+        }
+        drop(list);
+        self.changed.notify_one();
+    }
+
+    /// The producers whose items can come now.
+    pub(super) fn connected(&self) -> Vec<NodeId> {
+        lock(&self.connected).clone()
+    }
+
+    pub(super) fn show(&self) -> Vec<Followed> {
+        let connected = self.connected();
+        let followed = lock(&self.followed);
+        let current = followed
+            .iter()
+            .filter(|(producer, _)| connected.contains(producer));
+        current
+            .map(|(producer, progress)| progress.show(*producer))
+            .collect()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

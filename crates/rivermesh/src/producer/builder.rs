@@ -1,0 +1,210 @@
+//! How a stream is set up.
+
+use std::{fmt, marker::PhantomData, sync::Arc};
+
+use rivermesh_proto::{
+    Epoch, StreamName,
+    catalog::Peer,
+    entry::StreamAdvert,
+    ids::BadStreamName,
+    limits,
+    subscribe::{Lag, LagSet},
+};
+use thiserror::Error;
+
+use super::{
+    core::{Core, Settings},
+    handle::{Handle, Producer},
+    registry::{Found, Producers},
+    worker,
+};
+use crate::{Condition, Datum, SchemaError, discovery::ChangeError};
+
+/// A stream could not be produced. Nothing has changed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ProduceError<T: Datum> {
+    /// The name is not a stream name.
+    #[error("not a stream name")]
+    Name(#[source] BadStreamName),
+    /// The items' shape is not known or cannot be carried.
+    #[error("the shape of the stream's items cannot be told")]
+    Schema(#[source] SchemaError),
+    /// The type is for consumers only.
+    #[error("items of this type can be consumed, but not produced")]
+    ConsumerOnly,
+    /// This node produces the stream already, set up by an earlier call; here is its handle.
+    #[error("this node produces the stream already")]
+    AlreadyExists(Producer<T>),
+    /// This node produces the stream already, with another type of item.
+    #[error("this node produces the stream {0} already, with another type of item")]
+    OtherType(StreamName),
+    /// The node's entry has no room for another stream.
+    #[error("the node cannot announce another stream")]
+    Limit(#[source] ChangeError),
+    /// The node has shut down.
+    #[error("the node has shut down")]
+    ShutDown,
+}
+
+/// Sets up a stream to produce. Made by [`Node::producer`](crate::Node::producer).
+#[must_use]
+pub struct Builder<T> {
+    producers: Producers,
+    stream: Option<String>,
+    settings: Settings,
+    undelivered: Option<tokio::sync::mpsc::Sender<T>>,
+    item: PhantomData<fn(T)>,
+}
+
+impl<T> fmt::Debug for Builder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("stream", &self.stream)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: Datum> Builder<T> {
+    pub(crate) fn new(producers: Producers) -> Self {
+        Self {
+            producers,
+            stream: None,
+            settings: Settings {
+                log_bytes: 8 * 1024 * 1024,
+                batch_bytes: 16 * 1024,
+                item_bytes: limits::ITEM,
+                max_consumers: 4096,
+                allow_lag: LagSet::default(),
+                require: Vec::new(),
+                online_when: Condition::at_least(1),
+            },
+            undelivered: None,
+            item: PhantomData,
+        }
+    }
+
+    /// The stream's name. Default: the name of the item's type.
+    pub fn stream(mut self, name: impl Into<String>) -> Self {
+        self.stream = Some(name.into());
+        self
+    }
+
+    /// Admits only consumers of which this is true; several requirements must all hold. Asked when
+    /// a consumer subscribes, and again whenever the catalog or its round-trip time changes; one
+    /// that no longer passes is cut. Must be quick and must not block.
+    pub fn require(mut self, admits: impl Fn(&Peer) -> bool + Send + Sync + 'static) -> Self {
+        self.settings.require.push(Arc::new(admits));
+        self
+    }
+
+    /// When items are taken. Default: [`Condition::at_least(1)`](Condition::at_least).
+    pub fn online_when(mut self, condition: Condition) -> Self {
+        self.settings.online_when = condition;
+        self
+    }
+
+    /// Consumers that are admitted at most. Default 4,096; each costs a task and a few hundred bytes.
+    pub fn max_consumers(mut self, consumers: usize) -> Self {
+        self.settings.max_consumers = consumers;
+        self
+    }
+
+    /// The lag policies that consumers may ask for. Default: all but [`Lag::Block`], with which a
+    /// consumer can hold up the producer.
+    pub fn allow_lag(mut self, policies: impl IntoIterator<Item = Lag>) -> Self {
+        self.settings.allow_lag = policies.into_iter().collect();
+        self
+    }
+
+    /// Bytes of recent items that the log keeps for consumers that are behind or reconnect.
+    /// Default 8 MiB, at least 64 KiB; one batch may lie above it.
+    pub fn log_bytes(mut self, bytes: usize) -> Self {
+        self.settings.log_bytes = bytes.max(limits::BATCH);
+        self
+    }
+
+    /// Bytes at which a batch is full. Default 16 KiB, 1 to 64 KiB. A batch goes out as soon as a
+    /// consumer is free to take it, full or not.
+    pub fn batch_bytes(mut self, bytes: usize) -> Self {
+        self.settings.batch_bytes = bytes.clamp(1024, limits::BATCH);
+        self
+    }
+
+    /// Bytes that an encoded item may have. Default and maximum 1 MiB.
+    pub fn item_bytes(mut self, bytes: usize) -> Self {
+        self.settings.item_bytes = bytes.min(limits::ITEM);
+        self
+    }
+
+    /// Gets the items that are sent while nobody is subscribed (possible only with an
+    /// [`online_when`](Self::online_when) that allows it). They stay in the log as well. An item
+    /// that the channel has no room for is counted in
+    /// [`Stats::undelivered_lost`](super::Stats::undelivered_lost).
+    pub fn undelivered(mut self, sink: tokio::sync::mpsc::Sender<T>) -> Self {
+        self.undelivered = Some(sink);
+        self
+    }
+
+    /// Begins the stream and announces it.
+    ///
+    /// # Errors
+    /// When the name or the shape cannot be used, the stream is produced already, or the node has
+    /// too many streams.
+    pub fn build(self) -> Result<Producer<T>, ProduceError<T>> {
+        match self.find_or_build()? {
+            Found::New(handle) => Ok(Producer::new(handle)),
+            Found::Same(handle) => Err(ProduceError::AlreadyExists(Producer::new(handle))),
+            // `find_or_build` has made an error of it.
+            Found::Other => Err(ProduceError::ShutDown),
+        }
+    }
+
+    /// Begins the stream, or takes another handle of it where it is produced already.
+    pub(crate) fn open(self) -> Result<Producer<T>, ProduceError<T>> {
+        match self.build() {
+            Err(ProduceError::AlreadyExists(producer)) => Ok(producer),
+            other => other,
+        }
+    }
+
+    fn find_or_build(self) -> Result<Found<Handle<T>>, ProduceError<T>> {
+        let name = self.stream.as_deref().unwrap_or(T::NAME);
+        let name = StreamName::new(name).map_err(ProduceError::Name)?;
+        let schema = T::schema()
+            .map_err(ProduceError::Schema)?
+            .ok_or(ProduceError::ConsumerOnly)?;
+        let producers = self.producers.clone();
+        if producers.tasks().token().is_cancelled() {
+            return Err(ProduceError::ShutDown);
+        }
+        let found = producers.find_or_insert(&name, || {
+            let epoch = Epoch(rand::random());
+            let tasks = producers.tasks().part();
+            let core = Arc::new(Core::new(name.clone(), epoch, schema, self.settings, tasks));
+            let advert = StreamAdvert {
+                name: name.clone(),
+                fingerprint: core.fingerprint,
+                epoch,
+            };
+            producers
+                .discovery()
+                .add_stream(advert)
+                .map_err(ProduceError::Limit)?;
+            let catalog = producers.discovery().watch();
+            core.review(&catalog.borrow());
+            core.tasks
+                .spawn("fan-out", worker::run(Arc::clone(&core), catalog));
+            let handle = Handle {
+                core: Arc::clone(&core),
+                producers: producers.clone(),
+                undelivered: self.undelivered,
+            };
+            Ok((Arc::new(handle), core))
+        })?;
+        match found {
+            Found::Other => Err(ProduceError::OtherType(name)),
+            found => Ok(found),
+        }
+    }
+}

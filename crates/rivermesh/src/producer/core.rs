@@ -1,0 +1,363 @@
+//! One produced stream, without its items' type: the log under the stream's own short lock, who is
+//! subscribed, and the one function that admits.
+//!
+//! An item is encoded and appended by the caller of `send`, so an item that cannot be encoded is
+//! an error to that caller and nobody else. Senders sleep on `data`, refused callers on `space`.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use rivermesh_proto::{
+    Epoch, Fingerprint, NodeId, Seq, StreamName,
+    catalog::{Peer, Snapshot},
+    encode::{EncodeError, Encoder},
+    schema::Schema,
+    subscribe::{Accepted, Lag, LagSet, Refusal, Start, Subscribe},
+};
+use slotmap::{SlotMap, new_key_type};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    feed::Feed,
+    log::{Append, Bounds, Log},
+    status::{Stats, Status, Subscriber},
+};
+use crate::{
+    condition::{Condition, Predicate},
+    task::Tasks,
+};
+
+new_key_type! {
+    /// Names a subscription within its stream.
+    pub(crate) struct SubId;
+}
+
+/// What a produced stream allows and demands.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) log_bytes: usize,
+    pub(crate) batch_bytes: usize,
+    pub(crate) item_bytes: usize,
+    pub(crate) max_consumers: usize,
+    pub(crate) allow_lag: LagSet,
+    pub(crate) require: Vec<Predicate>,
+    pub(crate) online_when: Condition,
+}
+
+/// One subscription, as its sender and its stream's worker share it.
+#[derive(Debug)]
+pub(crate) struct Sub {
+    pub(crate) peer: NodeId,
+    pub(crate) lag: Lag,
+    pub(crate) since: Instant,
+    /// Cancelled when the consumer is no longer admitted.
+    pub(crate) cut: CancellationToken,
+    pub(crate) items: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) missed: AtomicU64,
+    pub(crate) position: AtomicU64,
+}
+
+/// A produced stream.
+pub(crate) struct Core {
+    pub(crate) name: StreamName,
+    pub(crate) epoch: Epoch,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) schema: Arc<Schema>,
+    schema_bytes: Bytes,
+    pub(crate) settings: Settings,
+    log: Mutex<Log>,
+    /// Tells readers at the end of the log that there is more, or that the stream has ended.
+    pub(crate) data: Notify,
+    /// Tells whoever was refused because the log was full that it may try again.
+    pub(crate) space: Notify,
+    /// Tells the worker that subscriptions came or went.
+    pub(crate) changed: Notify,
+    subs: Mutex<SlotMap<SubId, Arc<Sub>>>,
+    active: AtomicUsize,
+    online: AtomicBool,
+    closed: AtomicBool,
+    status: watch::Sender<Status>,
+    pub(crate) undelivered: AtomicU64,
+    pub(crate) undelivered_lost: AtomicU64,
+    items_sent: metrics::Counter,
+    items_missed: metrics::Counter,
+    pub(crate) tasks: Tasks,
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core")
+            .field("stream", &self.name)
+            .field("epoch", &self.epoch)
+            .finish()
+    }
+}
+
+impl Core {
+    pub(crate) fn new(
+        name: StreamName,
+        epoch: Epoch,
+        schema: Arc<Schema>,
+        settings: Settings,
+        tasks: Tasks,
+    ) -> Self {
+        let bounds = Bounds {
+            log_bytes: settings.log_bytes,
+            batch_bytes: settings.batch_bytes,
+        };
+        let label = name.to_string();
+        Self {
+            fingerprint: schema.fingerprint(),
+            schema_bytes: Bytes::from(schema.to_bytes()),
+            schema,
+            name,
+            epoch,
+            settings,
+            log: Mutex::new(Log::new(bounds)),
+            data: Notify::new(),
+            space: Notify::new(),
+            changed: Notify::new(),
+            subs: Mutex::default(),
+            active: AtomicUsize::new(0),
+            online: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            status: watch::Sender::new(Status::default()),
+            undelivered: AtomicU64::new(0),
+            undelivered_lost: AtomicU64::new(0),
+            items_sent: metrics::counter!("rivermesh_items_sent_total", "stream" => label.clone()),
+            items_missed: metrics::counter!("rivermesh_items_missed_total", "stream" => label),
+            tasks,
+        }
+    }
+
+    /// Encodes and appends an item.
+    #[inline]
+    pub(crate) fn append(
+        &self,
+        encode: impl FnOnce(&mut Encoder<'_>) -> Result<(), EncodeError>,
+    ) -> Result<Append, EncodeError> {
+        let limit = self.settings.item_bytes;
+        let done = self
+            .log()
+            .append(now_us, |buf| encode(&mut Encoder::new(buf, limit)))?;
+        if let Append::Done { wakes: true, .. } = done {
+            self.data.notify_waiters();
+        }
+        Ok(done)
+    }
+
+    pub(crate) fn log(&self) -> MutexGuard<'_, Log> {
+        // Encoding user types runs under this lock and may panic; the log is whole even then,
+        // because an unfinished item is cut off by the next one.
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn subs(&self) -> MutexGuard<'_, SlotMap<SubId, Arc<Sub>>> {
+        self.subs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_online(&self) -> bool {
+        self.online.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Whether nobody is subscribed.
+    pub(crate) fn is_deserted(&self) -> bool {
+        self.active.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether an append would be taken now, as far as a look without waiting can tell.
+    pub(crate) fn has_room(&self) -> bool {
+        self.log().has_room()
+    }
+
+    pub(crate) fn watch_status(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// Ends the stream: consumers get what the log holds, then its end.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.online.store(false, Ordering::Release);
+        self.status.send_modify(|status| {
+            status.closed = true;
+            status.online = false;
+        });
+        self.data.notify_waiters();
+        self.space.notify_waiters();
+        self.changed.notify_one();
+    }
+
+    /// The one function that decides on a subscription: requirement, then shape and lag policy,
+    /// then capacity. A peer that does not meet the requirement learns nothing else.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        peer: &Peer,
+        ask: &Subscribe,
+    ) -> Result<(Feed, Accepted), Refusal> {
+        if self.is_closed() {
+            return Err(Refusal::Closed);
+        }
+        if !self.admits(peer) {
+            return Err(Refusal::NotAdmitted);
+        }
+        if ask
+            .fingerprint
+            .is_some_and(|theirs| theirs != self.fingerprint)
+        {
+            return Err(Refusal::Schema {
+                schema: self.schema_bytes.clone(),
+            });
+        }
+        let allowed = self.settings.allow_lag;
+        if !allowed.contains(ask.lag) {
+            return Err(Refusal::LagNotAllowed { allowed });
+        }
+        let sub = Arc::new(Sub {
+            peer: peer.id(),
+            lag: ask.lag,
+            since: Instant::now(),
+            cut: self.tasks.token().child_token(),
+            items: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
+            position: AtomicU64::new(0),
+        });
+        let id = {
+            let mut subs = self.subs();
+            if subs.len() >= self.settings.max_consumers {
+                let max = u32::try_from(self.settings.max_consumers).unwrap_or(u32::MAX);
+                return Err(Refusal::Full { max });
+            }
+            let id = subs.insert(Arc::clone(&sub));
+            self.active.store(subs.len(), Ordering::Release);
+            id
+        };
+        let (cursor, pin) = {
+            let mut log = self.log();
+            let cursor = match ask.start {
+                Start::Latest => log.cursor(log.next()),
+                Start::Resume { epoch, next } if epoch == self.epoch => log.cursor(next),
+                // Another life of this producer: all of this one is new to the consumer.
+                Start::Resume { .. } => log.cursor(0),
+            };
+            let pin = (ask.lag == Lag::Block).then(|| log.pin(cursor.seq()));
+            (cursor, pin)
+        };
+        sub.position.store(cursor.seq(), Ordering::Relaxed);
+        let accepted = Accepted {
+            epoch: self.epoch,
+            start: cursor.seq(),
+            lag: ask.lag,
+            schema: ask.fingerprint.is_none().then(|| self.schema_bytes.clone()),
+        };
+        let feed = Feed::new(Arc::clone(self), sub, id, cursor, pin);
+        self.changed.notify_one();
+        Ok((feed, accepted))
+    }
+
+    fn admits(&self, peer: &Peer) -> bool {
+        self.settings
+            .require
+            .iter()
+            .all(|predicate| predicate(peer))
+    }
+
+    /// Takes a subscription out.
+    pub(crate) fn remove(&self, id: SubId) {
+        let mut subs = self.subs();
+        subs.remove(id);
+        self.active.store(subs.len(), Ordering::Release);
+        drop(subs);
+        self.changed.notify_one();
+    }
+
+    /// Looks at all subscriptions again: cuts those that no longer meet the requirement, and finds
+    /// out whether the stream is online.
+    pub(crate) fn review(&self, snapshot: &Snapshot) {
+        let subs: Vec<Arc<Sub>> = self.subs().values().cloned().collect();
+        let mut peers = Vec::with_capacity(subs.len());
+        for sub in &subs {
+            // A peer that has left the catalog but not the connection is judged no more.
+            match snapshot.get(&sub.peer) {
+                Some(peer) if !self.admits(peer) => sub.cut.cancel(),
+                Some(peer) => peers.push(Arc::clone(peer)),
+                None => {}
+            }
+        }
+        let consumers = subs.iter().filter(|sub| !sub.cut.is_cancelled()).count();
+        let closed = self.is_closed();
+        let met = self
+            .settings
+            .online_when
+            .is_met(peers.iter().map(|peer| &**peer));
+        let online = met && !closed;
+        self.online.store(online, Ordering::Release);
+        if self.is_closed() {
+            // Closed while this was worked out: closing has the last word.
+            self.online.store(false, Ordering::Release);
+        }
+        self.status.send_if_modified(|status| {
+            let now = Status {
+                online: online && !status.closed,
+                consumers,
+                peers,
+                ..*status
+            };
+            let changed = now != *status;
+            *status = now;
+            changed
+        });
+    }
+
+    pub(crate) fn subscribers(&self) -> Vec<Subscriber> {
+        let next = self.log().next();
+        self.subs()
+            .values()
+            .map(|sub| Subscriber::of(sub, next))
+            .collect()
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let log = self.log();
+        Stats {
+            items: log.next(),
+            oldest: log.oldest(),
+            log_bytes: log.bytes(),
+            undelivered: self.undelivered.load(Ordering::Relaxed),
+            undelivered_lost: self.undelivered_lost.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Counts what a feed has taken for its consumer.
+    pub(crate) fn count_sent(&self, items: u64) {
+        self.items_sent.increment(items);
+    }
+
+    pub(crate) fn count_missed(&self, items: u64) {
+        self.items_missed.increment(items);
+    }
+
+    /// Whether there is an item at or after `seq`.
+    pub(crate) fn reaches(&self, seq: Seq) -> bool {
+        self.log().next() > seq
+    }
+}
+
+fn now_us() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}

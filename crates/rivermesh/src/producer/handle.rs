@@ -1,0 +1,405 @@
+//! The handle that a program holds.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    task::{Context, Poll, ready},
+};
+
+use futures::Sink;
+use rivermesh_proto::{Epoch, Seq, StreamName, encode::EncodeError};
+use thiserror::Error;
+use tokio::sync::watch;
+
+use super::{
+    core::Core,
+    log::Append,
+    registry::Producers,
+    status::{Stats, Status, Subscriber},
+};
+use crate::{Condition, Datum};
+
+/// Sends the items of one stream.
+///
+/// Clones send to the same stream; the stream ends when the last of them is dropped: consumers get
+/// what the log still holds, then the end. Items of all clones are one sequence.
+pub struct Producer<T: Datum> {
+    inner: Arc<Handle<T>>,
+    sink: SinkState<T>,
+}
+
+/// What all clones of a producer share.
+pub(crate) struct Handle<T> {
+    pub(super) core: Arc<Core>,
+    pub(super) producers: Producers,
+    pub(super) undelivered: Option<tokio::sync::mpsc::Sender<T>>,
+}
+
+impl<T> Drop for Handle<T> {
+    fn drop(&mut self) {
+        self.core.close();
+        self.producers.remove(&self.core);
+    }
+}
+
+/// An item was not sent; it is handed back. Nothing of it was sent.
+#[derive(Error)]
+#[non_exhaustive]
+pub enum SendError<T> {
+    /// The stream has ended, or its node has shut down.
+    #[error("the stream has ended")]
+    Closed(T),
+    /// The item cannot be encoded, or is too large. Sending it again fails again.
+    #[error("the item cannot be sent")]
+    Encode {
+        /// The item.
+        item: T,
+        /// What was wrong with it.
+        #[source]
+        error: EncodeError,
+    },
+}
+
+/// An item was not sent without waiting; it is handed back. Nothing of it was sent.
+#[derive(Error)]
+#[non_exhaustive]
+pub enum TrySendError<T> {
+    /// The condition of `online_when` is not met; by default: nobody is subscribed.
+    #[error("the stream is offline")]
+    Offline(T),
+    /// The log is full and may not move past a consumer that asked for `Lag::Block`.
+    #[error("the log is full and a blocking consumer has not caught up")]
+    Full(T),
+    /// The stream has ended, or its node has shut down.
+    #[error("the stream has ended")]
+    Closed(T),
+    /// The item cannot be encoded, or is too large. Sending it again fails again.
+    #[error("the item cannot be sent")]
+    Encode {
+        /// The item.
+        item: T,
+        /// What was wrong with it.
+        #[source]
+        error: EncodeError,
+    },
+}
+
+impl<T> SendError<T> {
+    /// The item that was not sent.
+    pub fn into_item(self) -> T {
+        match self {
+            Self::Closed(item) | Self::Encode { item, .. } => item,
+        }
+    }
+}
+
+impl<T> TrySendError<T> {
+    /// The item that was not sent.
+    pub fn into_item(self) -> T {
+        match self {
+            Self::Offline(item)
+            | Self::Full(item)
+            | Self::Closed(item)
+            | Self::Encode { item, .. } => item,
+        }
+    }
+}
+
+impl<T> fmt::Debug for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(_) => f.write_str("Closed"),
+            Self::Encode { error, .. } => f.debug_tuple("Encode").field(error).finish(),
+        }
+    }
+}
+
+impl<T> fmt::Debug for TrySendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Offline(_) => f.write_str("Offline"),
+            Self::Full(_) => f.write_str("Full"),
+            Self::Closed(_) => f.write_str("Closed"),
+            Self::Encode { error, .. } => f.debug_tuple("Encode").field(error).finish(),
+        }
+    }
+}
+
+impl<T: Datum> Producer<T> {
+    pub(super) fn new(inner: Arc<Handle<T>>) -> Self {
+        Self {
+            inner,
+            sink: SinkState::default(),
+        }
+    }
+
+    fn core(&self) -> &Core {
+        &self.inner.core
+    }
+
+    /// Sends an item, waiting while the stream is offline or its log is full. Gives the item's
+    /// sequence number.
+    ///
+    /// Sent means: encoded and in the log, from where each consumer's sender takes it. If this is
+    /// cancelled, the item was not sent.
+    ///
+    /// # Errors
+    /// When the stream has ended or the item cannot be encoded; the item is handed back.
+    pub async fn send(&self, item: T) -> Result<Seq, SendError<T>> {
+        // Sending never waits on a fast path; without this a loop of sends would starve the other
+        // tasks of its thread.
+        tokio::task::coop::consume_budget().await;
+        let mut item = item;
+        loop {
+            item = match self.try_send(item) {
+                Ok(seq) => return Ok(seq),
+                Err(TrySendError::Closed(item)) => return Err(SendError::Closed(item)),
+                Err(TrySendError::Encode { item, error }) => {
+                    return Err(SendError::Encode { item, error });
+                }
+                Err(TrySendError::Offline(item) | TrySendError::Full(item)) => item,
+            };
+            ready_to_send(Arc::clone(&self.inner.core)).await;
+        }
+    }
+
+    /// Sends an item if that is possible without waiting. Gives the item's sequence number.
+    ///
+    /// # Errors
+    /// When the stream is offline, full or has ended, or the item cannot be encoded; the item is
+    /// handed back.
+    pub fn try_send(&self, item: T) -> Result<Seq, TrySendError<T>> {
+        let core = self.core();
+        if !core.is_online() {
+            let closed = core.is_closed();
+            return Err(if closed {
+                TrySendError::Closed(item)
+            } else {
+                TrySendError::Offline(item)
+            });
+        }
+        let deserted = core.is_deserted();
+        match core.append(|out| item.encode(out)) {
+            Ok(Append::Done { seq, .. }) => {
+                if deserted {
+                    self.undelivered(item);
+                }
+                Ok(seq)
+            }
+            Ok(Append::Full) => Err(TrySendError::Full(item)),
+            Err(error) => Err(TrySendError::Encode { item, error }),
+        }
+    }
+
+    #[cold]
+    fn undelivered(&self, item: T) {
+        let core = self.core();
+        core.undelivered.fetch_add(1, Ordering::Relaxed);
+        if let Some(sink) = &self.inner.undelivered
+            && sink.try_send(item).is_err()
+        {
+            core.undelivered_lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The stream's name.
+    pub fn stream(&self) -> &StreamName {
+        &self.core().name
+    }
+
+    /// The number that names this life of the stream.
+    pub fn epoch(&self) -> Epoch {
+        self.core().epoch
+    }
+
+    /// The stream's state, as a watch that can be waited on.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.core().watch_status()
+    }
+
+    /// Whether items are taken now.
+    pub fn is_online(&self) -> bool {
+        self.core().is_online()
+    }
+
+    /// Waits until items are taken: the condition of `online_when` is met. Resolves also when the
+    /// stream has ended, so that a send after it tells so.
+    pub async fn online(&self) {
+        // An error would mean that the core is gone, and `self` holds it.
+        let _ = self
+            .status()
+            .wait_for(|status| status.online || status.closed)
+            .await;
+    }
+
+    /// Waits until items are not taken.
+    pub async fn offline(&self) {
+        let _ = self.status().wait_for(|status| !status.online).await;
+    }
+
+    /// Whether a condition on the connected consumers is met now.
+    pub fn meets(&self, condition: &Condition) -> bool {
+        condition.is_met(self.status().borrow().peers.iter().map(|peer| &**peer))
+    }
+
+    /// Waits until a condition on the connected consumers is met, or the stream has ended.
+    pub async fn when(&self, condition: Condition) {
+        let met = |status: &Status| {
+            status.closed || condition.is_met(status.peers.iter().map(|peer| &**peer))
+        };
+        let _ = self.status().wait_for(met).await;
+    }
+
+    /// The consumers that are subscribed now.
+    pub fn consumers(&self) -> Vec<Subscriber> {
+        self.core().subscribers()
+    }
+
+    /// Counters since the stream began.
+    pub fn stats(&self) -> Stats {
+        self.core().stats()
+    }
+
+    /// Ends the stream for all clones: consumers get what the log still holds, then the end.
+    pub fn close(&self) {
+        self.core().close();
+        self.inner.producers.remove(&self.inner.core);
+    }
+}
+
+impl<T: Datum> Clone for Producer<T> {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.inner))
+    }
+}
+
+impl<T: Datum> fmt::Debug for Producer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer")
+            .field("stream", &self.core().name)
+            .field("epoch", &self.core().epoch)
+            .field("online", &self.is_online())
+            .finish()
+    }
+}
+
+/// Waits until a send is worth trying: the stream is online and has room, or has ended.
+async fn ready_to_send(core: Arc<Core>) {
+    let mut status = core.watch_status();
+    loop {
+        if status
+            .wait_for(|status| status.online || status.closed)
+            .await
+            .is_err()
+        {
+            return;
+        }
+        let mut space = pin!(core.space.notified());
+        // From here on a notification is kept for us, so looking before waiting loses none.
+        space.as_mut().enable();
+        if core.is_closed() || core.has_room() {
+            return;
+        }
+        tokio::select! {
+            () = space => {}
+            _ = status.wait_for(|status| !status.online) => {}
+        }
+    }
+}
+
+type Ready = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What a producer used as a [`Sink`] remembers between polls.
+struct SinkState<T> {
+    /// Only ever reached through a unique reference; the mutex is there because it makes the
+    /// producer `Sync`, and is never locked.
+    ready: Mutex<Option<Ready>>,
+    /// An item that `start_send` took and that could not be sent since, because another handle
+    /// was quicker.
+    pending: Option<T>,
+}
+
+impl<T> Default for SinkState<T> {
+    fn default() -> Self {
+        Self {
+            ready: Mutex::new(None),
+            pending: None,
+        }
+    }
+}
+
+impl<T: Datum> Unpin for Producer<T> {}
+
+impl<T: Datum> Producer<T> {
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
+        loop {
+            if let Some(item) = self.sink.pending.take() {
+                match self.try_send(item) {
+                    Ok(_) => {}
+                    Err(TrySendError::Offline(item) | TrySendError::Full(item)) => {
+                        self.sink.pending = Some(item);
+                    }
+                    Err(TrySendError::Closed(item)) => {
+                        return Poll::Ready(Err(SendError::Closed(item)));
+                    }
+                    Err(TrySendError::Encode { item, error }) => {
+                        return Poll::Ready(Err(SendError::Encode { item, error }));
+                    }
+                }
+            }
+            let slot = self.sink.ready.get_mut();
+            let slot = slot.unwrap_or_else(PoisonError::into_inner);
+            let core = &self.inner.core;
+            if self.sink.pending.is_none()
+                && (core.is_closed() || core.is_online() && core.has_room())
+            {
+                *slot = None;
+                return Poll::Ready(Ok(()));
+            }
+            let ready = slot.get_or_insert_with(|| Box::pin(ready_to_send(Arc::clone(core))));
+            ready!(ready.as_mut().poll(cx));
+            *slot = None;
+        }
+    }
+}
+
+/// `poll_ready` waits while the stream is offline or full. `poll_flush` waits until what was taken
+/// is in the log; it does not wait for consumers.
+impl<T: Datum> Sink<T> for Producer<T> {
+    type Error = SendError<T>;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
+        let this = self.get_mut();
+        // As in `send`: a sink that never waits must not starve its thread.
+        let mut budget = pin!(tokio::task::coop::consume_budget());
+        ready!(budget.as_mut().poll(cx));
+        this.poll_room(cx)
+    }
+
+    fn start_send(self: Pin<&mut Self>, item: T) -> Result<(), SendError<T>> {
+        let this = self.get_mut();
+        match this.try_send(item) {
+            Ok(_) => Ok(()),
+            Err(TrySendError::Offline(item) | TrySendError::Full(item)) => {
+                this.sink.pending = Some(item);
+                Ok(())
+            }
+            Err(TrySendError::Closed(item)) => Err(SendError::Closed(item)),
+            Err(TrySendError::Encode { item, error }) => Err(SendError::Encode { item, error }),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
+        let this = self.get_mut();
+        if this.sink.pending.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        this.poll_room(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
+        self.poll_flush(cx)
+    }
+}

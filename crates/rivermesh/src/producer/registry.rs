@@ -1,0 +1,202 @@
+//! The streams that a node produces, and the peers that ask for them.
+
+use std::{
+    any::Any,
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use rivermesh_proto::{
+    StreamName,
+    code::Code,
+    limits,
+    subscribe::{Refusal, Reply, Subscribe},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, timeout_at},
+};
+use tracing::debug;
+
+use super::{core::Core, sender, status::Status};
+use crate::{
+    discovery::Discovery,
+    net::{Subscription, Use, Writer},
+    task::Tasks,
+};
+
+/// One produced stream: its core, and the typed handle that programs share.
+struct Slot {
+    core: Arc<Core>,
+    handle: Weak<dyn Any + Send + Sync>,
+}
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct Producers(Arc<Inner>);
+
+struct Inner {
+    slots: Mutex<HashMap<StreamName, Slot>>,
+    discovery: Discovery,
+    drain: Duration,
+    tasks: Tasks,
+}
+
+impl std::fmt::Debug for Producers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Producers").finish_non_exhaustive()
+    }
+}
+
+/// Looking up a produced stream.
+pub(crate) enum Found<H> {
+    /// The stream is produced already, with this type of item.
+    Same(Arc<H>),
+    /// The stream is produced already, with another type of item.
+    Other,
+    /// The stream was not produced and now is.
+    New(Arc<H>),
+}
+
+impl Producers {
+    pub(crate) fn new(discovery: Discovery, drain: Duration, tasks: Tasks) -> Self {
+        Self(Arc::new(Inner {
+            slots: Mutex::default(),
+            discovery,
+            drain,
+            tasks,
+        }))
+    }
+
+    pub(crate) fn discovery(&self) -> &Discovery {
+        &self.0.discovery
+    }
+
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.0.tasks
+    }
+
+    fn slots(&self) -> MutexGuard<'_, HashMap<StreamName, Slot>> {
+        self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The core of a stream that this node produces.
+    pub(crate) fn get(&self, stream: &StreamName) -> Option<Arc<Core>> {
+        self.slots().get(stream).map(|slot| Arc::clone(&slot.core))
+    }
+
+    /// Finds a stream's handle, or puts in the one that `make` gives.
+    pub(crate) fn find_or_insert<H: Any + Send + Sync, E>(
+        &self,
+        stream: &StreamName,
+        make: impl FnOnce() -> Result<(Arc<H>, Arc<Core>), E>,
+    ) -> Result<Found<H>, E> {
+        let mut slots = self.slots();
+        let held = slots.get(stream).filter(|slot| !slot.core.is_closed());
+        if let Some(handle) = held.and_then(|slot| slot.handle.upgrade()) {
+            // Dropping the last handle takes this lock.
+            drop(slots);
+            return Ok(handle.downcast::<H>().map_or(Found::Other, Found::Same));
+        }
+        let (handle, core) = make()?;
+        let weak: Weak<H> = Arc::downgrade(&handle);
+        slots.insert(stream.clone(), Slot { core, handle: weak });
+        Ok(Found::New(handle))
+    }
+
+    /// Takes a stream out, unless it has been produced anew since.
+    pub(crate) fn remove(&self, core: &Arc<Core>) {
+        let mut slots = self.slots();
+        if slots
+            .get(&core.name)
+            .is_some_and(|slot| Arc::ptr_eq(&slot.core, core))
+        {
+            slots.remove(&core.name);
+            drop(slots);
+            self.0.discovery.remove_stream(&core.name);
+        }
+    }
+
+    /// Ends all streams: consumers get what the logs hold.
+    pub(crate) fn close_all(&self) {
+        let cores: Vec<_> = self
+            .slots()
+            .values()
+            .map(|slot| Arc::clone(&slot.core))
+            .collect();
+        for core in cores {
+            core.close();
+        }
+    }
+
+    /// The states of all streams.
+    pub(crate) fn statuses(&self) -> Vec<watch::Receiver<Status>> {
+        self.slots()
+            .values()
+            .map(|slot| slot.core.watch_status())
+            .collect()
+    }
+
+    /// Serves the peers that ask for streams, each in a task of its own.
+    pub(crate) async fn serve(self, mut asked: mpsc::Receiver<Subscription>) {
+        while let Some(subscription) = asked.recv().await {
+            self.0
+                .tasks
+                .spawn("subscription", self.clone().serve_one(subscription));
+        }
+    }
+
+    async fn serve_one(self, subscription: Subscription) {
+        let Subscription {
+            link,
+            mut writer,
+            mut reader,
+        } = subscription;
+        let deadline = Instant::now() + limits::HANDSHAKE_PHASE;
+        let ask = match timeout_at(deadline, reader.message::<Subscribe>(limits::CONTROL)).await {
+            Ok(Ok(Some(ask))) => ask,
+            Ok(Ok(None)) | Err(_) => return writer.reset(Code::Timeout),
+            Ok(Err(error)) => {
+                debug!(peer = %link.peer().fmt_short(), %error, "not a subscription");
+                reader.stop(Code::BadFrame);
+                return writer.reset(Code::BadFrame);
+            }
+        };
+        // A consumer has nothing more to say on this stream.
+        reader.stop(Code::Closed);
+        let admitted = self.admit(&link, &ask);
+        let (feed, reply) = match admitted {
+            Ok((feed, accepted)) => (Some(feed), Reply::Accepted(accepted)),
+            Err(refusal) => (None, Reply::Refused(refusal)),
+        };
+        let written = timeout_at(deadline, writer.message(&reply, limits::CONTROL)).await;
+        match (feed, written) {
+            (Some(feed), Ok(Ok(()))) => {
+                let tasks = feed.core().tasks.clone();
+                tasks.spawn("sender", sender::run(feed, writer, link, self.0.drain));
+            }
+            (None, Ok(Ok(()))) => finish(writer).await,
+            _ => writer.reset(Code::Timeout),
+        }
+    }
+
+    fn admit(
+        &self,
+        link: &Use,
+        ask: &Subscribe,
+    ) -> Result<(super::feed::Feed, rivermesh_proto::subscribe::Accepted), Refusal> {
+        let core = self.get(&ask.stream).ok_or(Refusal::UnknownStream)?;
+        let snapshot = self.0.discovery.snapshot();
+        // The handshake has put the peer's entry in; where it was evicted since, the peer is not
+        // known well enough to be admitted.
+        let peer = snapshot.get(&link.peer()).ok_or(Refusal::NotAdmitted)?;
+        core.admit(peer, ask)
+    }
+}
+
+/// Ends a stream and gives the peer a moment to read what was written.
+async fn finish(mut writer: Writer) {
+    writer.finish();
+    let _ = tokio::time::timeout(limits::HANDSHAKE_PHASE, writer.stopped()).await;
+}

@@ -1,0 +1,73 @@
+//! What a program can see of its producer.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use rivermesh_proto::{NodeId, Seq, catalog::Peer, subscribe::Lag};
+
+use super::core::Sub;
+
+/// The state of a produced stream.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Status {
+    /// Whether items are taken now: the condition of `online_when` is met.
+    pub online: bool,
+    /// Whether the stream has ended.
+    pub closed: bool,
+    /// Subscribed consumers.
+    pub consumers: usize,
+    /// The consumers that the catalog knows; several subscriptions of one node are listed each.
+    pub peers: Vec<Arc<Peer>>,
+}
+
+/// Counters of a produced stream, since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Items taken; the next one has this sequence number.
+    pub items: u64,
+    /// The oldest item that the log still holds.
+    pub oldest: Seq,
+    /// Bytes that the log holds.
+    pub log_bytes: usize,
+    /// Items that were taken while nobody was subscribed.
+    pub undelivered: u64,
+    /// Of those, items that the undelivered sink had no room for.
+    pub undelivered_lost: u64,
+}
+
+/// One subscribed consumer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Subscriber {
+    /// The node that consumes.
+    pub peer: NodeId,
+    /// What happens when it falls behind.
+    pub lag_policy: Lag,
+    /// How long it has been subscribed.
+    pub connected_for: Duration,
+    /// Items handed to its connection.
+    pub items: u64,
+    /// Bytes of frames handed to its connection.
+    pub bytes: u64,
+    /// Items reported to it as missed.
+    pub missed: u64,
+    /// Items that the log holds for it and that have not been handed to its connection.
+    pub lag: u64,
+}
+
+impl Subscriber {
+    pub(super) fn of(sub: &Sub, next: Seq) -> Self {
+        Self {
+            peer: sub.peer,
+            lag_policy: sub.lag,
+            connected_for: sub.since.elapsed(),
+            items: sub.items.load(Ordering::Relaxed),
+            bytes: sub.bytes.load(Ordering::Relaxed),
+            missed: sub.missed.load(Ordering::Relaxed),
+            lag: next.saturating_sub(sub.position.load(Ordering::Relaxed)),
+        }
+    }
+}

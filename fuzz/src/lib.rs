@@ -1,0 +1,5 @@
+//! What the fuzzer calls; see `targets.rs`. The lib itself does not need a fuzzer.
+
+mod targets;
+
+pub use targets::*;

@@ -1,0 +1,17 @@
+//! What the multi-node tests of Rivermesh stand on.
+//!
+//! | module | story |
+//! | --- | --- |
+//! | [`oracle`] | one judge for every test of delivery: payloads, journals, the check |
+//! | [`wait`] | conditions with deadlines instead of sleeps |
+//! | [`process`] | what a process holds (memory, descriptors, threads), and whether that stays flat |
+//! | [`seed`] | the seed of a run, from the environment or random, printed when the test fails |
+//!
+//! Nothing here depends on the code under test beyond the names of things in `rivermesh-proto`, so
+//! that a fault in the runtime cannot hide itself in the judge.
+
+pub mod cluster;
+pub mod oracle;
+pub mod process;
+pub mod seed;
+pub mod wait;
