@@ -209,7 +209,12 @@ proptest! {
                     }
                 }
                 Op::Join { reader, back, pinned } => {
-                    let cursor = log.cursor(log.next().saturating_sub(back));
+                    let mut from = log.next().saturating_sub(back);
+                    if pinned {
+                        // A pin keeps what is there; it does not bring back what is gone.
+                        from = from.max(log.oldest());
+                    }
+                    let cursor = log.cursor(from);
                     let pin = pinned.then(|| log.pin(cursor.seq()));
                     if let Some(Reader { pin: Some(pin), .. }) =
                         readers.insert(reader, Reader { cursor, pin })
