@@ -97,7 +97,7 @@ pub(crate) async fn list(args: &LsArgs) -> Result<bool> {
         peers
             .iter()
             .filter(|peer| !peer.is_local())
-            .map(row)
+            .map(|peer| row(peer))
             .collect(),
     );
     node.shutdown().await;
