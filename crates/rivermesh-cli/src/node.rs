@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 
 use color_eyre::eyre::{Context, Result};
-use futures::StreamExt;
 use rivermesh::{Peer, discovery};
 use serde_json::{Value, json};
 
