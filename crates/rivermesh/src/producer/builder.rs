@@ -210,8 +210,8 @@ impl<T: Datum> Builder<T> {
                 .map_err(ProduceError::Limit)?;
             let catalog = producers.discovery().watch();
             core.review(&catalog.borrow());
-            core.tasks
-                .spawn("fan-out", worker::run(Arc::clone(&core), catalog));
+            let work = worker::run(Arc::clone(&core), catalog, producers.drain());
+            core.tasks.spawn("fan-out", work);
             let handle = Handle {
                 core: Arc::clone(&core),
                 producers: producers.clone(),

@@ -62,7 +62,7 @@ async fn bad_records_are_not_passed_on_and_end_the_connection() {
         forged[last] ^= 1;
         say(&mut writer, forged.into()).await;
     }
-    let closed = timeout(SOON, link.closed()).await.unwrap();
+    let closed = timeout(SOON, link.connection().closed()).await.unwrap();
     assert_eq!(
         crate::net::stream::close_code(&closed),
         Some(Code::Malformed)
@@ -87,7 +87,7 @@ async fn garbage_ends_the_connection() {
             .unwrap();
         let mut writer = link.open_uni(StreamKind::Gossip).await.unwrap();
         writer.raw(garbage).await.unwrap();
-        let closed = timeout(SOON, link.closed()).await.unwrap();
+        let closed = timeout(SOON, link.connection().closed()).await.unwrap();
         assert_eq!(
             crate::net::stream::close_code(&closed),
             Some(Code::Malformed)

@@ -70,7 +70,7 @@ impl Recipe {
     async fn start(self) -> TestNode {
         let endpoint = endpoint::bind(Options {
             secret_key: self.key.clone(),
-            bind: Some((Ipv4Addr::LOCALHOST, 0).into()),
+            bind: vec![(Ipv4Addr::LOCALHOST, 0).into()],
             relay: Relay::Disabled,
             transport: Transport::default(),
             mdns: false,
