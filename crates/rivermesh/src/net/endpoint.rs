@@ -38,7 +38,9 @@ impl Relay {
 /// by `send_window`, what it has received and nobody has read by `receive_window`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transport {
-    /// Silence after which a connection is lost. Default 6 s; both sides' smaller value holds.
+    /// Silence after which a connection is lost. Default 5 s; both sides' smaller value holds. The
+    /// first packet sent after the last one received starts the time anew (RFC 9000, section
+    /// 10.1), so a peer's death shows after up to this and `keep_alive` together.
     pub idle_timeout: Duration,
     /// Silence after which a sign of life is sent. Default 2 s; costs two small packets each.
     pub keep_alive: Duration,
@@ -55,7 +57,7 @@ pub struct Transport {
 impl Default for Transport {
     fn default() -> Self {
         Self {
-            idle_timeout: Duration::from_secs(6),
+            idle_timeout: Duration::from_secs(5),
             keep_alive: Duration::from_secs(2),
             send_window: 4 * 1024 * 1024,
             receive_window: 16 * 1024 * 1024,
@@ -67,10 +69,7 @@ impl Default for Transport {
 
 impl Transport {
     fn quic(&self) -> Result<QuicTransportConfig, EndpointError> {
-        let idle = self
-            .idle_timeout
-            .try_into()
-            .map_err(|_| EndpointError::IdleTimeout)?;
+        let idle = self.idle_timeout.try_into().map_err(|_| EndpointError::IdleTimeout)?;
         Ok(QuicTransportConfig::builder()
             .max_idle_timeout(Some(idle))
             .keep_alive_interval(self.keep_alive)
@@ -132,10 +131,7 @@ pub(crate) async fn bind(options: Options) -> Result<Endpoint, EndpointError> {
             .map_err(|source| EndpointError::BindAddr(addr, source))?;
     }
     builder = lookups(builder, options.mdns, options.dht)?;
-    builder
-        .bind()
-        .await
-        .map_err(|source| EndpointError::Bind(Box::new(source)))
+    builder.bind().await.map_err(|source| EndpointError::Bind(Box::new(source)))
 }
 
 #[cfg_attr(
@@ -150,8 +146,7 @@ fn lookups(
     if mdns {
         #[cfg(feature = "mdns")]
         {
-            builder =
-                builder.address_lookup(iroh_mdns_address_lookup::MdnsAddressLookup::builder());
+            builder = builder.address_lookup(iroh_mdns_address_lookup::MdnsAddressLookup::builder());
         }
         #[cfg(not(feature = "mdns"))]
         return Err(EndpointError::NoLookup("mdns"));

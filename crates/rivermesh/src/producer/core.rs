@@ -247,7 +247,10 @@ impl Core {
         let (cursor, pin) = {
             let mut log = self.log();
             let cursor = match ask.start {
-                Start::Latest => log.cursor(log.next()),
+                Start::Latest => {
+                    let next = log.next();
+                    log.cursor(next)
+                }
                 Start::Resume { epoch, next } if epoch == self.epoch => log.cursor(next),
                 // Another life of this producer: all of this one is new to the consumer.
                 Start::Resume { .. } => log.cursor(0),
@@ -281,6 +284,22 @@ impl Core {
         self.active.store(subs.len(), Ordering::Release);
         drop(subs);
         self.changed.notify_one();
+    }
+
+    /// Cuts the consumers that have taken nothing since `before`, and gives where all stand now.
+    pub(crate) fn cut_stalled(&self, before: &[(SubId, u64)]) -> Vec<(SubId, u64)> {
+        let subs = self.subs();
+        for (id, position) in before {
+            if let Some(sub) = subs.get(*id)
+                && sub.position.load(Ordering::Relaxed) == *position
+            {
+                sub.cut.cancel();
+            }
+        }
+        let places = subs
+            .iter()
+            .map(|(id, sub)| (id, sub.position.load(Ordering::Relaxed)));
+        places.collect()
     }
 
     /// Looks at all subscriptions again: cuts those that no longer meet the requirement, and finds
