@@ -80,7 +80,12 @@ pub(crate) enum LinkEvent {
     Up(Arc<Link>),
     /// The last link to a peer is gone. `graceful` when the peer, or this node, closed it; `code` is
     /// what the peer said when it did.
-    Down { peer: NodeId, instance: u64, graceful: bool, code: Option<Code> },
+    Down {
+        peer: NodeId,
+        instance: u64,
+        graceful: bool,
+        code: Option<Code>,
+    },
     /// The peer opened its gossip stream.
     Gossip(Arc<Link>, Reader),
     /// The peer asks to compare catalogs.
@@ -153,7 +158,9 @@ struct Inner {
 
 impl std::fmt::Debug for Peers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Peers").field("links", &self.links().len()).finish_non_exhaustive()
+        f.debug_struct("Peers")
+            .field("links", &self.links().len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -171,7 +178,15 @@ pub(crate) struct Parts {
 impl Peers {
     /// Starts to accept connections.
     pub(crate) fn spawn(parts: Parts) -> Self {
-        let Parts { endpoint, membership, directory, config, events, subscriptions, tasks } = parts;
+        let Parts {
+            endpoint,
+            membership,
+            directory,
+            config,
+            events,
+            subscriptions,
+            tasks,
+        } = parts;
         let peers = Self(Arc::new(Inner {
             endpoint,
             membership,
@@ -191,7 +206,10 @@ impl Peers {
 
     /// The link to a peer, where there is one.
     pub(crate) fn get(&self, peer: NodeId) -> Option<Arc<Link>> {
-        self.map().get(&peer).filter(|link| !link.is_closed()).cloned()
+        self.map()
+            .get(&peer)
+            .filter(|link| !link.is_closed())
+            .cloned()
     }
 
     /// All links.
@@ -225,8 +243,12 @@ impl Peers {
         if let Some(link) = self.get(peer) {
             return Ok(link.hold());
         }
-        let _place =
-            self.0.dial_places.acquire().await.map_err(|_| ConnectError::ShuttingDown)?;
+        let _place = self
+            .0
+            .dial_places
+            .acquire()
+            .await
+            .map_err(|_| ConnectError::ShuttingDown)?;
         let within = self.0.config.dial_timeout;
         let dialed = timeout(within, self.dial(peer, hint)).await;
         dialed.unwrap_or(Err(ConnectError::Timeout { peer, within }))
@@ -254,7 +276,9 @@ impl Peers {
             // Both sides dialed at once, and the other connection is the one that is kept.
             Err(Refusal::Duplicate(link)) => Ok(link),
             Err(Refusal::Failed { reason, code }) => {
-                if code == Some(Code::Duplicate) && let Some(link) = self.get(peer) {
+                if code == Some(Code::Duplicate)
+                    && let Some(link) = self.get(peer)
+                {
                     return Ok(link.hold());
                 }
                 Err(ConnectError::Handshake { peer, reason, code })
@@ -267,13 +291,21 @@ impl Peers {
         let inner = &*self.0;
         let peer = connection.remote_id();
         let local = inner.endpoint.id();
-        let hello =
-            handshake::run(&connection, role, local, &inner.membership, inner.directory.hello())
-                .await?;
+        let hello = handshake::run(
+            &connection,
+            role,
+            local,
+            &inner.membership,
+            inner.directory.hello(),
+        )
+        .await?;
         let link = Arc::new(Link::new(connection, hello.instance, role == Role::Dialer));
         if let Err(code) = inner.directory.admit(peer, hello.record, link.rtt()) {
             link.close(code);
-            return Err(Refusal::Failed { reason: code.to_string(), code: None });
+            return Err(Refusal::Failed {
+                reason: code.to_string(),
+                code: None,
+            });
         }
         let held = link.hold();
         self.register(link)?;
@@ -305,7 +337,13 @@ impl Peers {
 
     /// Hands what the peer opens on a link to whom it concerns, until the link is lost.
     async fn serve(self, link: Arc<Link>) {
-        if self.0.events.send(LinkEvent::Up(Arc::clone(&link))).await.is_err() {
+        if self
+            .0
+            .events
+            .send(LinkEvent::Up(Arc::clone(&link)))
+            .await
+            .is_err()
+        {
             return;
         }
         let error = tokio::select! {
@@ -319,7 +357,9 @@ impl Peers {
         debug!(peer = %link.peer().fmt_short(), %error, "link down");
         let last = {
             let mut links = self.map();
-            let current = links.get(&link.peer()).is_some_and(|held| held.id() == link.id());
+            let current = links
+                .get(&link.peer())
+                .is_some_and(|held| held.id() == link.id());
             if current {
                 links.remove(&link.peer());
             }
@@ -328,7 +368,16 @@ impl Peers {
         if last {
             let (peer, instance) = (link.peer(), link.instance());
             let code = stream::close_code(&error);
-            let _ = self.0.events.send(LinkEvent::Down { peer, instance, graceful, code }).await;
+            let _ = self
+                .0
+                .events
+                .send(LinkEvent::Down {
+                    peer,
+                    instance,
+                    graceful,
+                    code,
+                })
+                .await;
         }
     }
 
@@ -345,7 +394,11 @@ impl Peers {
                 let kind = timeout(rivermesh_proto::limits::HANDSHAKE_PHASE, reader.kind()).await;
                 match kind {
                     Ok(Ok(Some(StreamKind::Subscribe))) => {
-                        let asked = Subscription { link, writer, reader };
+                        let asked = Subscription {
+                            link,
+                            writer,
+                            reader,
+                        };
                         let _ = inner.subscriptions.send(asked).await;
                     }
                     Ok(Ok(Some(StreamKind::Sync))) => {
@@ -443,8 +496,15 @@ impl Peers {
         let mut unused_before: Vec<usize> = Vec::new();
         loop {
             ticks.tick().await;
-            let unused: Vec<_> = self.links().into_iter().filter(|link| !link.is_used()).collect();
-            for link in unused.iter().filter(|link| unused_before.contains(&link.id())) {
+            let unused: Vec<_> = self
+                .links()
+                .into_iter()
+                .filter(|link| !link.is_used())
+                .collect();
+            for link in unused
+                .iter()
+                .filter(|link| unused_before.contains(&link.id()))
+            {
                 link.close(Code::Idle);
             }
             unused_before = unused.iter().map(|link| link.id()).collect();
@@ -460,7 +520,10 @@ impl Peers {
 enum Refusal {
     /// This one is kept instead.
     Duplicate(Use),
-    Failed { reason: String, code: Option<Code> },
+    Failed {
+        reason: String,
+        code: Option<Code>,
+    },
 }
 
 impl From<Failure> for Refusal {
@@ -559,7 +622,11 @@ mod tests {
     fn a_restarted_peer_and_a_second_dial_replace() {
         let ids = [1, 2].map(|n| SecretKey::from_bytes(&[n; 32]).public());
         for local_first in [true, false] {
-            let (local, peer) = if local_first { (ids[0], ids[1]) } else { (ids[1], ids[0]) };
+            let (local, peer) = if local_first {
+                (ids[0], ids[1])
+            } else {
+                (ids[1], ids[0])
+            };
             for dialed in [true, false] {
                 assert!(decide(local, peer, (2, dialed), (1, !dialed)));
                 assert!(decide(local, peer, (1, dialed), (1, dialed)));
