@@ -35,6 +35,21 @@ pub(crate) fn explain(error: &Report) -> String {
     text
 }
 
+/// An error and its causes on one line.
+pub(crate) fn in_one_line(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}
+
 /// Prints an error and gives the exit code for it.
 pub(crate) fn exit(error: &Report) -> ExitCode {
     eprintln!("{}", explain(error));

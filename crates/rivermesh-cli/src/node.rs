@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 
 use color_eyre::eyre::{Context, Result};
-use futures::StreamExt;
 use rivermesh::{Peer, discovery};
 use serde_json::{Value, json};
 
@@ -97,7 +96,7 @@ pub(crate) async fn list(args: &LsArgs) -> Result<bool> {
         peers
             .iter()
             .filter(|peer| !peer.is_local())
-            .map(row)
+            .map(|peer| row(peer))
             .collect(),
     );
     node.shutdown().await;

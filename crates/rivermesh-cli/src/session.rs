@@ -31,7 +31,7 @@ pub(crate) async fn start(args: &NetworkArgs) -> Result<Node> {
         .collect::<Result<Vec<_>>>()?;
     let network = network(args.network.as_deref(), &invites)?;
     let mut builder = Node::builder(network).relay(if args.relay {
-        Relay::Default
+        Relay::Public
     } else {
         Relay::Disabled
     });

@@ -3,7 +3,6 @@
 use std::{collections::HashSet, convert::Infallible, time::Duration};
 
 use color_eyre::eyre::{Result, bail};
-use futures::StreamExt;
 use rivermesh::{Node, Snapshot, discovery};
 use tokio::time::interval;
 

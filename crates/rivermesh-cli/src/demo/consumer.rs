@@ -15,7 +15,7 @@ use super::{
 use crate::{
     args::DemoConsumerArgs,
     family::{orders, say},
-    latency::{Latency, now_us, since_epoch_us},
+    latency::{Latency, now_us},
     session,
 };
 
@@ -74,7 +74,7 @@ fn on_event(
     match event {
         Event::Item(delivery) => {
             let at_us = now_us();
-            let took = at_us.saturating_sub(since_epoch_us(delivery.sent_at));
+            let took = at_us.saturating_sub(delivery.sent_at_us);
             latency.record(took);
             recent.record(took);
             let (node, epoch) = (delivery.producer.to_string(), delivery.epoch.to_string());

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     args::{InputFormat, PubArgs},
-    failure::Usage,
+    failure::{Usage, in_one_line},
     input::{Input, Item},
     session,
 };
@@ -50,7 +50,7 @@ async fn publish<T: Datum + FromItem>(args: &PubArgs, node: &Node, input: Input)
         .stream(&args.stream)
         .online_when(online)
         .build()
-        .map_err(|error| Usage(error.to_string()))?;
+        .map_err(|error| Usage(in_one_line(&error)))?;
     if args.wait_for > 0 {
         let what = crate::text::plural(args.wait_for as u64, "consumer");
         eprintln!("publishing {:?}, waiting for {what}", args.stream);
@@ -80,9 +80,10 @@ impl<T: Datum + FromItem> Outlet for Stream<T> {
         self.0
             .send(T::from_item(item))
             .await
+            .map(drop)
             .map_err(|error| match error {
-                SendError::Closed(_) => Refusal::Closed(error.to_string()),
-                _ => Refusal::Item(error.to_string()),
+                SendError::Closed(_) => Refusal::Closed(in_one_line(&error)),
+                _ => Refusal::Item(in_one_line(&error)),
             })
     }
 }

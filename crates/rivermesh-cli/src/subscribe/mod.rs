@@ -6,11 +6,11 @@ use std::io;
 
 use color_eyre::eyre::{Context, Result};
 use futures::FutureExt;
-use rivermesh::{Dynamic, Event, Node, NodeId};
+use rivermesh::{DecodeError, Delivery, Dynamic, Event, Node, NodeId};
 
 use crate::{
     args::SubArgs,
-    failure::Usage,
+    failure::{Usage, in_one_line},
     session::{self, name_of},
 };
 use print::{Meta, Notice, Printer, ReaderGone};
@@ -39,7 +39,9 @@ async fn print(args: &SubArgs, node: &Node) -> Result<()> {
         builder = builder
             .require(move |peer| peer.name() == from || peer.id().to_string().starts_with(&wanted));
     }
-    let mut consumer = builder.build().map_err(|error| Usage(error.to_string()))?;
+    let mut consumer = builder
+        .build()
+        .map_err(|error| Usage(in_one_line(&error)))?;
     let mut printer = Printer::new(io::stdout());
     let mut left = args.count.map_or(u64::MAX, std::num::NonZeroU64::get);
     while left > 0 {
@@ -55,21 +57,20 @@ async fn print(args: &SubArgs, node: &Node) -> Result<()> {
         };
         let Some(event) = event else { break };
         let written = match event {
-            Event::Item(delivery) => {
-                left -= 1;
-                let item = delivery.item.to_json();
-                if args.meta {
-                    printer.line(&Meta {
-                        producer: delivery.producer.to_string(),
-                        epoch: delivery.epoch.to_string(),
-                        seq: delivery.seq,
-                        sent_at: delivery.sent_at,
-                        item,
-                    })?
-                } else {
-                    printer.line(&item)?
+            Event::Item(delivery) => match delivery.item.to_json() {
+                Ok(item) => {
+                    left -= 1;
+                    if args.meta {
+                        printer.line(&Meta::of(&delivery, item))?
+                    } else {
+                        printer.line(&item)?
+                    }
                 }
-            }
+                Err(error) => {
+                    tell(args, &undecodable(node, &delivery, &error))?;
+                    Ok(())
+                }
+            },
             other => {
                 if let Some(notice) = notice(node, other) {
                     tell(args, &notice)?;
@@ -83,6 +84,17 @@ async fn print(args: &SubArgs, node: &Node) -> Result<()> {
     }
     let _ = printer.flush()?;
     Ok(())
+}
+
+/// An item that came, and whose schema does not say how to show it.
+fn undecodable(node: &Node, delivery: &Delivery<Dynamic>, error: &DecodeError) -> Notice {
+    Notice::Undecodable {
+        producer: delivery.producer.to_string(),
+        name: name_of(&node.catalog(), &delivery.producer),
+        epoch: delivery.epoch.to_string(),
+        seq: delivery.seq,
+        reason: in_one_line(error),
+    }
 }
 
 fn tell(args: &SubArgs, notice: &Notice) -> Result<()> {
@@ -155,7 +167,7 @@ fn notice(node: &Node, event: Event<Dynamic>) -> Option<Notice> {
             Notice::Refused {
                 producer,
                 name,
-                reason: error.to_string(),
+                reason: in_one_line(&error),
             }
         }
         Event::Undecodable {
@@ -166,7 +178,7 @@ fn notice(node: &Node, event: Event<Dynamic>) -> Option<Notice> {
             ..
         } => {
             let (producer, name) = who(&producer);
-            let (epoch, reason) = (epoch.to_string(), error.to_string());
+            let (epoch, reason) = (epoch.to_string(), in_one_line(&error));
             Notice::Undecodable {
                 producer,
                 name,

@@ -6,6 +6,7 @@ use std::{
     time::SystemTime,
 };
 
+use rivermesh::Delivery;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -20,6 +21,19 @@ pub(super) struct Meta {
     #[serde(serialize_with = "rfc3339")]
     pub(super) sent_at: SystemTime,
     pub(super) item: Value,
+}
+
+impl Meta {
+    /// An item as JSON, with where its delivery says that it is from.
+    pub(super) fn of<T>(delivery: &Delivery<T>, item: Value) -> Self {
+        Self {
+            producer: delivery.producer.to_string(),
+            epoch: delivery.epoch.to_string(),
+            seq: delivery.seq,
+            sent_at: delivery.sent_at(),
+            item,
+        }
+    }
 }
 
 /// Something that happened to the subscription other than an item. Producers are named for

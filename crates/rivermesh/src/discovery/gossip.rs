@@ -64,7 +64,7 @@ impl Gossip {
         let rng = StdRng::seed_from_u64(seed);
         let mut gossip = Self {
             local,
-            topic: blake3_topic(network),
+            topic: topic_of(network),
             state: State::new(local, PeerData::default(), config, rng),
             timers: BTreeMap::new(),
             timers_made: 0,
@@ -203,6 +203,6 @@ impl Gossip {
 }
 
 /// The gossip topic of a network: the id of the network itself, which is a hash already.
-fn blake3_topic(network: NetworkId) -> [u8; 32] {
+fn topic_of(network: NetworkId) -> [u8; 32] {
     *TopicId::from_bytes(*network.as_bytes()).as_bytes()
 }

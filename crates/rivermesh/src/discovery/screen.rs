@@ -99,6 +99,16 @@ pub(super) fn disconnect(topic: [u8; 32]) -> Message {
     }
 }
 
+/// A message that carries `content`, as its first sender sends it.
+#[cfg(test)]
+pub(super) fn broadcast(topic: [u8; 32], content: Bytes) -> Message {
+    let id = *blake3::hash(&content).as_bytes();
+    Message {
+        topic,
+        body: Body::Gossip(Gossip::Gossip(id, content, Scope::Swarm(0))),
+    }
+}
+
 fn check_hops(hops: u16) -> Result<(), DecodeError> {
     if hops > HOPS { Err(broken()) } else { Ok(()) }
 }

@@ -38,7 +38,9 @@ impl Relay {
 /// by `send_window`, what it has received and nobody has read by `receive_window`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transport {
-    /// Silence after which a connection is lost. Default 6 s; both sides' smaller value holds.
+    /// Silence after which a connection is lost. Default 5 s; both sides' smaller value holds. The
+    /// first packet sent after the last one received starts the time anew (RFC 9000, section
+    /// 10.1), so a peer's death shows after up to this and `keep_alive` together.
     pub idle_timeout: Duration,
     /// Silence after which a sign of life is sent. Default 2 s; costs two small packets each.
     pub keep_alive: Duration,
@@ -55,7 +57,7 @@ pub struct Transport {
 impl Default for Transport {
     fn default() -> Self {
         Self {
-            idle_timeout: Duration::from_secs(6),
+            idle_timeout: Duration::from_secs(5),
             keep_alive: Duration::from_secs(2),
             send_window: 4 * 1024 * 1024,
             receive_window: 16 * 1024 * 1024,

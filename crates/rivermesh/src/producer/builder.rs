@@ -21,7 +21,7 @@ use super::{
 use crate::{Condition, Datum, SchemaError, discovery::ChangeError};
 
 /// A stream could not be produced. Nothing has changed.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum ProduceError<T: Datum> {
     /// The name is not a stream name.
@@ -45,6 +45,23 @@ pub enum ProduceError<T: Datum> {
     /// The node has shut down.
     #[error("the node has shut down")]
     ShutDown,
+}
+
+// Derived, it would ask the same of the items, and `?` would not work on streams of others.
+impl<T: Datum> fmt::Debug for ProduceError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(error) => f.debug_tuple("Name").field(error).finish(),
+            Self::Schema(error) => f.debug_tuple("Schema").field(error).finish(),
+            Self::ConsumerOnly => f.write_str("ConsumerOnly"),
+            Self::AlreadyExists(producer) => {
+                f.debug_tuple("AlreadyExists").field(producer).finish()
+            }
+            Self::OtherType(name) => f.debug_tuple("OtherType").field(name).finish(),
+            Self::Limit(error) => f.debug_tuple("Limit").field(error).finish(),
+            Self::ShutDown => f.write_str("ShutDown"),
+        }
+    }
 }
 
 /// Sets up a stream to produce. Made by [`Node::producer`](crate::Node::producer).
@@ -193,8 +210,8 @@ impl<T: Datum> Builder<T> {
                 .map_err(ProduceError::Limit)?;
             let catalog = producers.discovery().watch();
             core.review(&catalog.borrow());
-            core.tasks
-                .spawn("fan-out", worker::run(Arc::clone(&core), catalog));
+            let work = worker::run(Arc::clone(&core), catalog, producers.drain());
+            core.tasks.spawn("fan-out", work);
             let handle = Handle {
                 core: Arc::clone(&core),
                 producers: producers.clone(),

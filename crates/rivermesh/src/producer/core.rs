@@ -234,26 +234,29 @@ impl Core {
             missed: AtomicU64::new(0),
             position: AtomicU64::new(0),
         });
-        let id = {
+        let (id, cursor, pin) = {
             let mut subs = self.subs();
             if subs.len() >= self.settings.max_consumers {
                 let max = u32::try_from(self.settings.max_consumers).unwrap_or(u32::MAX);
                 return Err(Refusal::Full { max });
             }
-            let id = subs.insert(Arc::clone(&sub));
-            self.active.store(subs.len(), Ordering::Release);
-            id
-        };
-        let (cursor, pin) = {
+            // Before the subscription is seen: a review on account of another one may count it and
+            // set the stream online, and the items sent then are this consumer's, too.
             let mut log = self.log();
             let cursor = match ask.start {
-                Start::Latest => log.cursor(log.next()),
+                Start::Latest => {
+                    let next = log.next();
+                    log.cursor(next)
+                }
                 Start::Resume { epoch, next } if epoch == self.epoch => log.cursor(next),
                 // Another life of this producer: all of this one is new to the consumer.
                 Start::Resume { .. } => log.cursor(0),
             };
             let pin = (ask.lag == Lag::Block).then(|| log.pin(cursor.seq()));
-            (cursor, pin)
+            drop(log);
+            let id = subs.insert(Arc::clone(&sub));
+            self.active.store(subs.len(), Ordering::Release);
+            (id, cursor, pin)
         };
         sub.position.store(cursor.seq(), Ordering::Relaxed);
         let accepted = Accepted {
@@ -281,6 +284,22 @@ impl Core {
         self.active.store(subs.len(), Ordering::Release);
         drop(subs);
         self.changed.notify_one();
+    }
+
+    /// Cuts the consumers that have taken nothing since `before`, and gives where all stand now.
+    pub(crate) fn cut_stalled(&self, before: &[(SubId, u64)]) -> Vec<(SubId, u64)> {
+        let subs = self.subs();
+        for (id, position) in before {
+            if let Some(sub) = subs.get(*id)
+                && sub.position.load(Ordering::Relaxed) == *position
+            {
+                sub.cut.cancel();
+            }
+        }
+        let places = subs
+            .iter()
+            .map(|(id, sub)| (id, sub.position.load(Ordering::Relaxed)));
+        places.collect()
     }
 
     /// Looks at all subscriptions again: cuts those that no longer meet the requirement, and finds

@@ -206,7 +206,11 @@ impl Log {
 
     /// A cursor at an item, or at the end where that lies before it. Where the item is gone already,
     /// the first read says so.
-    pub(crate) fn cursor(&self, seq: Seq) -> Cursor {
+    ///
+    /// Seals the open batch: a reader that begins at the end is told of the next item only if that
+    /// begins a batch.
+    pub(crate) fn cursor(&mut self, seq: Seq) -> Cursor {
+        self.seal();
         let seq = seq.min(self.next);
         let index = self.sealed.partition_point(|batch| batch.end <= seq);
         Cursor {

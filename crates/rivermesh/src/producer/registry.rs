@@ -38,6 +38,8 @@ pub(crate) struct Producers(Arc<Inner>);
 
 struct Inner {
     slots: Mutex<HashMap<StreamName, Slot>>,
+    /// Streams that have ended and whose consumers may still read.
+    ending: Mutex<Vec<Weak<Core>>>,
     discovery: Discovery,
     drain: Duration,
     tasks: Tasks,
@@ -63,6 +65,7 @@ impl Producers {
     pub(crate) fn new(discovery: Discovery, drain: Duration, tasks: Tasks) -> Self {
         Self(Arc::new(Inner {
             slots: Mutex::default(),
+            ending: Mutex::default(),
             discovery,
             drain,
             tasks,
@@ -107,6 +110,10 @@ impl Producers {
 
     /// Takes a stream out, unless it has been produced anew since.
     pub(crate) fn remove(&self, core: &Arc<Core>) {
+        let mut ending = self.ending();
+        ending.retain(|ended| ended.strong_count() > 0);
+        ending.push(Arc::downgrade(core));
+        drop(ending);
         let mut slots = self.slots();
         if slots
             .get(&core.name)
@@ -130,12 +137,19 @@ impl Producers {
         }
     }
 
-    /// The states of all streams.
+    /// The states of all streams, those included that have ended and still have consumers.
     pub(crate) fn statuses(&self) -> Vec<watch::Receiver<Status>> {
-        self.slots()
-            .values()
-            .map(|slot| slot.core.watch_status())
-            .collect()
+        let mut cores: Vec<_> = self.ending().iter().filter_map(Weak::upgrade).collect();
+        cores.extend(self.slots().values().map(|slot| Arc::clone(&slot.core)));
+        cores.iter().map(|core| core.watch_status()).collect()
+    }
+
+    fn ending(&self) -> MutexGuard<'_, Vec<Weak<Core>>> {
+        self.0.ending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn drain(&self) -> Duration {
+        self.0.drain
     }
 
     /// Serves the peers that ask for streams, each in a task of its own.

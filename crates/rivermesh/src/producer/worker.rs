@@ -1,23 +1,38 @@
 //! The one task of a produced stream: reviews its subscriptions whenever the catalog, an RTT or
-//! the subscriptions themselves change, and so keeps admission and `online` true.
+//! the subscriptions themselves change, and so keeps admission and `online` true; and, when the
+//! stream has ended, sees to it that no consumer keeps its log for ever.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use rivermesh_proto::catalog::Snapshot;
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use super::core::Core;
 
-/// Runs until the stream has ended.
-pub(super) async fn run(core: Arc<Core>, mut catalog: watch::Receiver<Snapshot>) {
+/// Runs until the stream has ended and nobody is subscribed any more. `drain` is how long a
+/// consumer may take nothing of a stream that has ended.
+pub(super) async fn run(core: Arc<Core>, mut catalog: watch::Receiver<Snapshot>, drain: Duration) {
+    let mut places = Vec::new();
+    let mut look = None;
     loop {
         let snapshot = catalog.borrow_and_update().clone();
         core.review(&snapshot);
-        if core.is_closed() && core.is_deserted() {
-            return;
+        if core.is_closed() {
+            if core.is_deserted() {
+                return;
+            }
+            let now = Instant::now();
+            if look.is_none_or(|look| look <= now) {
+                places = core.cut_stalled(&places);
+                look = Some(now + drain);
+            }
         }
         tokio::select! {
             () = core.changed.notified() => {}
+            () = sleep_until(look.unwrap_or_else(Instant::now)), if look.is_some() => {}
             changed = catalog.changed() => if changed.is_err() { return },
         }
     }

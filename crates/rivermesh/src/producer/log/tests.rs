@@ -37,7 +37,10 @@ const BOUNDS: Bounds = Bounds {
 #[test]
 fn a_reader_at_the_end_gets_what_comes() {
     let mut log = Log::new(BOUNDS);
-    let mut cursor = log.cursor(log.next());
+    let mut cursor = {
+        let next = log.next();
+        log.cursor(next)
+    };
     let mut out = Vec::new();
     assert_eq!(log.read(&mut cursor, 1000, &mut out), Read::End);
     assert_eq!(
@@ -67,6 +70,20 @@ fn a_reader_at_the_end_gets_what_comes() {
             wakes: true
         }
     );
+}
+
+#[test]
+fn a_reader_that_begins_at_the_end_is_woken_by_the_next_item() {
+    let mut log = Log::new(BOUNDS);
+    append(&mut log, b"nobody has taken this yet");
+    let next = log.next();
+    let mut cursor = log.cursor(next);
+    let mut out = Vec::new();
+    assert_eq!(log.read(&mut cursor, 1000, &mut out), Read::End);
+    assert!(matches!(
+        append(&mut log, b"x"),
+        Append::Done { wakes: true, .. }
+    ));
 }
 
 #[test]
@@ -209,7 +226,13 @@ proptest! {
                     }
                 }
                 Op::Join { reader, back, pinned } => {
-                    let cursor = log.cursor(log.next().saturating_sub(back));
+                    let mut from = log.next().saturating_sub(back);
+                    if pinned {
+                        // A pin keeps what is there; it does not bring back what is gone.
+                        log.newest();
+                        from = from.max(log.oldest());
+                    }
+                    let cursor = log.cursor(from);
                     let pin = pinned.then(|| log.pin(cursor.seq()));
                     if let Some(Reader { pin: Some(pin), .. }) =
                         readers.insert(reader, Reader { cursor, pin })

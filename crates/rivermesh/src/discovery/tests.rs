@@ -1,1 +1,0 @@
-//! Real endpoints on loopback.
