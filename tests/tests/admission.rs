@@ -159,6 +159,51 @@ async fn a_consumer_that_does_not_read_is_cut_within_a_second() {
     }
 }
 
+/// As above, where what is full is not the buffer's bytes but its places.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_with_many_small_batches_is_cut_within_a_second() {
+    let key = Key::from_seed(1);
+    let mut cluster = Cluster::new();
+    let a = cluster.spawn_with(|node| node.tag("vip")).await;
+    let mut driver = Driver::new(&a, key, |producer| {
+        producer
+            .require(|peer| peer.has_tag("vip"))
+            .allow_lag(ANY_LAG)
+            .log_bytes(64 << 10)
+            .online_when(Condition::always())
+    })
+    .size(32);
+    let recorder = Recorder::new(&a, "b", |consumer| consumer.lag(Lag::Block));
+    driver.subscribed(1).await;
+    let lag = |driver: &Driver| {
+        driver
+            .producer()
+            .consumers()
+            .first()
+            .map_or(0, |one| one.lag)
+    };
+    for _ in 0..1100 {
+        driver.send(1).await;
+        // Each item in a batch of its own, until no more is taken.
+        let taken = async {
+            while lag(&driver) > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        if timeout(Duration::from_millis(200), taken).await.is_err() {
+            break;
+        }
+    }
+    assert!(lag(&driver) > 0, "the places are not full");
+    let at = Instant::now();
+    a.remove_tag("vip").unwrap();
+    eventually(DEADLINE, || driver.producer().consumers().is_empty()).await;
+    let took = at.elapsed();
+    assert!(took < CUT, "cut after {took:?}");
+    driver.send(3000).await;
+    drop(recorder);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_chooses_its_producers() {
     let key = Key::from_seed(Seed::take().value());
