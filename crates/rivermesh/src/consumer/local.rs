@@ -117,7 +117,7 @@ impl Local {
         self.roster.set(producer, true);
         let cut = feed.cut().clone();
         let mut frames: Vec<Bytes> = Vec::new();
-        let reason = loop {
+        let reason = 'follow: loop {
             frames.clear();
             match feed.pull(&mut frames) {
                 Pull::Frames => {}
@@ -135,11 +135,13 @@ impl Local {
             for frame in &frames {
                 tokio::select! {
                     biased;
-                    () = cut.cancelled() => break,
+                    () = cut.cancelled() => break 'follow LeaveReason::Revoked,
                     taken = self.take(&source, frame) => taken?,
                 }
             }
         };
+        // The program may take long to read on; the subscription does not wait for that.
+        drop(feed);
         self.inbox
             .message(Message::Left {
                 producer,
