@@ -1,6 +1,8 @@
 //! What happens on a stream besides items: a producer is joined, items are missed, it begins
 //! anew, it leaves.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use rivermesh::{Event, Node, Producer, SecretKey, consumer::LeaveReason};
 use rivermesh_examples::{Result, Room, soon};
@@ -12,6 +14,7 @@ const LOG: usize = 64 * 1024;
 async fn main() -> Result {
     let room = Room::new()?;
     let key = SecretKey::generate();
+    let loopback = "127.0.0.1:0".parse()?;
     let screen = room.node("screen")?.spawn().await?;
     let mut consumer = screen
         .consumer::<Bytes>()
@@ -19,7 +22,7 @@ async fn main() -> Result {
         .buffer_bytes(LOG)
         .build()?;
 
-    let (camera, frames) = start_camera(&room, &key).await?;
+    let (camera, frames) = start_camera(&room, &key, loopback).await?;
     soon("a consumer", frames.online()).await?;
     // The consumer does not read meanwhile, so most of this leaves the log before it can go out.
     let frame = Bytes::from(vec![7; 1024]);
@@ -55,9 +58,14 @@ async fn main() -> Result {
     assert!(missed > 0);
     assert_eq!(items + missed, sent);
 
-    // The camera's process dies, and another one begins with the same key.
-    drop((camera, frames));
-    let (camera, frames) = start_camera(&room, &key).await?;
+    // Without its socket nobody hears the camera say goodbye, as if its process had been killed.
+    // Another one begins at its address and with its key.
+    let addr = camera.endpoint().bound_sockets().first().copied();
+    camera.endpoint().close().await;
+    drop(frames);
+    camera.shutdown().await;
+    drop(camera);
+    let (camera, frames) = start_camera(&room, &key, addr.unwrap_or(loopback)).await?;
     loop {
         match soon("a reset", consumer.next_event()).await? {
             Some(Event::Reset { producer, old, new }) => {
@@ -88,8 +96,16 @@ async fn main() -> Result {
     }
 }
 
-async fn start_camera(room: &Room, key: &SecretKey) -> Result<(Node, Producer<Bytes>)> {
-    let node = room.node("camera")?.secret_key(key.clone()).spawn().await?;
+async fn start_camera(
+    room: &Room,
+    key: &SecretKey,
+    addr: SocketAddr,
+) -> Result<(Node, Producer<Bytes>)> {
+    let node = room
+        .node_at("camera", addr)
+        .secret_key(key.clone())
+        .spawn()
+        .await?;
     let frames = node
         .producer::<Bytes>()
         .stream("frames")

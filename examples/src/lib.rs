@@ -3,7 +3,7 @@
 //! With `cargo test --doc` this package also compiles every piece of Rust in the book and in the
 //! README.
 
-use std::{error::Error, future::Future, time::Duration};
+use std::{error::Error, future::Future, net::SocketAddr, time::Duration};
 
 use rivermesh::{Node, Rendezvous, node::Builder};
 
@@ -29,11 +29,15 @@ impl Room {
     /// # Errors
     /// Never: the address is one.
     pub fn node(&self, name: &str) -> Result<Builder> {
-        let builder = Node::builder("example")
+        Ok(self.node_at(name, "127.0.0.1:0".parse()?))
+    }
+
+    /// The same, at an address.
+    pub fn node_at(&self, name: &str, addr: SocketAddr) -> Builder {
+        Node::builder("example")
             .name(name)
-            .bind("127.0.0.1:0".parse()?)
-            .rendezvous(Rendezvous::Dir(self.0.path().to_owned()));
-        Ok(builder)
+            .bind(addr)
+            .rendezvous(Rendezvous::Dir(self.0.path().to_owned()))
     }
 }
 
@@ -45,4 +49,30 @@ pub async fn soon<F: Future>(what: &str, happens: F) -> Result<F::Output> {
     let within = Duration::from_secs(20);
     let happened = tokio::time::timeout(within, happens).await;
     happened.map_err(|_| format!("{what}: not within {within:?}").into())
+}
+
+#[cfg(doctest)]
+mod book {
+    //! Every piece of Rust in the book and in the README is compiled.
+
+    macro_rules! pages {
+        ($($name:ident $path:literal)*) => {
+            $(#[doc = include_str!(concat!("../../", $path))] mod $name {})*
+        };
+    }
+
+    pages! {
+        readme "README.md"
+        contributing "CONTRIBUTING.md"
+        introduction "docs/src/introduction.md"
+        getting_started "docs/src/getting-started.md"
+        concepts "docs/src/concepts.md"
+        guide_producer "docs/src/guide-producer.md"
+        guide_consumer "docs/src/guide-consumer.md"
+        operations "docs/src/operations.md"
+        coming_from "docs/src/coming-from.md"
+        architecture "docs/src/architecture.md"
+        protocol "docs/src/protocol.md"
+        benchmarks "docs/src/benchmarks.md"
+    }
 }
