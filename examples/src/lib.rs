@@ -3,7 +3,7 @@
 //! With `cargo test --doc` this package also compiles every piece of Rust in the book and in the
 //! README.
 
-use std::{error::Error, future::Future, net::SocketAddr, time::Duration};
+use std::{error::Error, future::Future, time::Duration};
 
 use rivermesh::{Node, Rendezvous, node::Builder};
 
@@ -29,15 +29,11 @@ impl Room {
     /// # Errors
     /// Never: the address is one.
     pub fn node(&self, name: &str) -> Result<Builder> {
-        Ok(self.node_at(name, "127.0.0.1:0".parse()?))
-    }
-
-    /// The same, at an address.
-    pub fn node_at(&self, name: &str, addr: SocketAddr) -> Builder {
-        Node::builder("example")
+        let builder = Node::builder("example")
             .name(name)
-            .bind(addr)
-            .rendezvous(Rendezvous::Dir(self.0.path().to_owned()))
+            .bind("127.0.0.1:0".parse()?)
+            .rendezvous(Rendezvous::Dir(self.0.path().to_owned()));
+        Ok(builder)
     }
 }
 
