@@ -20,7 +20,10 @@ impl Tasks {
 
     /// Tasks of a part: they end with the whole, and can be ended before it.
     pub(crate) fn part(&self) -> Self {
-        Self { tracker: self.tracker.clone(), token: self.token.child_token() }
+        Self {
+            tracker: self.tracker.clone(),
+            token: self.token.child_token(),
+        }
     }
 
     /// Cancelled when the tasks must end.
@@ -76,7 +79,11 @@ fn report(name: &'static str, panic: &(dyn Any + Send)) {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("not a text");
-    error!(task = name, panic = text, "a task panicked; the part of the node it served is ended");
+    error!(
+        task = name,
+        panic = text,
+        "a task panicked; the part of the node it served is ended"
+    );
     metrics::counter!("rivermesh_task_panics_total", "task" => name).increment(1);
 }
 

@@ -69,7 +69,10 @@ impl Default for Transport {
 
 impl Transport {
     fn quic(&self) -> Result<QuicTransportConfig, EndpointError> {
-        let idle = self.idle_timeout.try_into().map_err(|_| EndpointError::IdleTimeout)?;
+        let idle = self
+            .idle_timeout
+            .try_into()
+            .map_err(|_| EndpointError::IdleTimeout)?;
         Ok(QuicTransportConfig::builder()
             .max_idle_timeout(Some(idle))
             .keep_alive_interval(self.keep_alive)
@@ -131,7 +134,10 @@ pub(crate) async fn bind(options: Options) -> Result<Endpoint, EndpointError> {
             .map_err(|source| EndpointError::BindAddr(addr, source))?;
     }
     builder = lookups(builder, options.mdns, options.dht)?;
-    builder.bind().await.map_err(|source| EndpointError::Bind(Box::new(source)))
+    builder
+        .bind()
+        .await
+        .map_err(|source| EndpointError::Bind(Box::new(source)))
 }
 
 #[cfg_attr(
@@ -146,7 +152,8 @@ fn lookups(
     if mdns {
         #[cfg(feature = "mdns")]
         {
-            builder = builder.address_lookup(iroh_mdns_address_lookup::MdnsAddressLookup::builder());
+            builder =
+                builder.address_lookup(iroh_mdns_address_lookup::MdnsAddressLookup::builder());
         }
         #[cfg(not(feature = "mdns"))]
         return Err(EndpointError::NoLookup("mdns"));

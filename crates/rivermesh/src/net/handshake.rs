@@ -23,7 +23,10 @@ pub(crate) struct Membership {
 /// A handshake failed; the connection has been closed with [`Failure::code`].
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
-    #[error("the peer took longer than {:?} for a step of the handshake", limits::HANDSHAKE_PHASE)]
+    #[error(
+        "the peer took longer than {:?} for a step of the handshake",
+        limits::HANDSHAKE_PHASE
+    )]
     Timeout,
     #[error("reading the handshake failed")]
     Read(#[source] ReadError),
@@ -111,8 +114,9 @@ async fn exchange(
     loop {
         let limit = handshake.expects();
         let body = phase(async { reader.body(limit).await.map_err(Failure::Read) }).await?;
-        let step =
-            handshake.on_message(&body.ok_or(Failure::Ended)?).map_err(Failure::Refused)?;
+        let step = handshake
+            .on_message(&body.ok_or(Failure::Ended)?)
+            .map_err(Failure::Refused)?;
         for bytes in step.send {
             phase(async { writer.raw(&bytes).await.map_err(Failure::Write) }).await?;
         }
@@ -124,5 +128,7 @@ async fn exchange(
 }
 
 async fn phase<T>(step: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    timeout(limits::HANDSHAKE_PHASE, step).await.unwrap_or(Err(Failure::Timeout))
+    timeout(limits::HANDSHAKE_PHASE, step)
+        .await
+        .unwrap_or(Err(Failure::Timeout))
 }

@@ -26,7 +26,13 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn new(connection: Connection, instance: u64, dialed: bool) -> Self {
         let peer = connection.remote_id();
-        Self { connection, peer, instance, dialed, uses: AtomicUsize::new(0) }
+        Self {
+            connection,
+            peer,
+            instance,
+            dialed,
+            uses: AtomicUsize::new(0),
+        }
     }
 
     /// The node at the other end.
@@ -57,7 +63,9 @@ impl Link {
     pub(crate) fn rtt(&self) -> Option<Duration> {
         let paths = self.connection.paths();
         let selected = paths.iter().find(iroh::endpoint::Path::is_selected);
-        selected.or_else(|| paths.iter().next()).map(|path| path.rtt())
+        selected
+            .or_else(|| paths.iter().next())
+            .map(|path| path.rtt())
     }
 
     /// Opens a stream of this kind in both directions.

@@ -1,4 +1,4 @@
-//! All links: dialling, accepting, and which of two connections to one peer to keep.
+//! All links: dialling, and which of two connections to one peer to keep.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use iroh::{
     Endpoint, EndpointAddr,
-    endpoint::{Connection, ConnectionError, Incoming},
+    endpoint::{Connection, ConnectionError},
 };
 use rivermesh_proto::{
     NodeId,
@@ -36,10 +36,10 @@ use crate::task::Tasks;
 pub struct Config {
     /// Connections in all, both directions. More incoming ones are refused. Default 4,096.
     pub max_connections: usize,
-    /// Incoming connections that may be in their handshake at once. Default 256. An unproven peer
-    /// costs one of these places for at most a few handshake phases of 5 s.
+    /// Incoming connections that may be in their handshake at once. Default 256. A further one
+    /// takes the place of the oldest, so that peers who keep silent cannot keep others out.
     pub max_handshakes: usize,
-    /// Incoming connections in their handshake from one IP address. Default 32.
+    /// Incoming connections in their handshake from one IP address. Default 32; as above.
     pub max_handshakes_per_address: usize,
     /// Dials in flight. Default 16.
     pub max_dials: usize,
@@ -80,7 +80,12 @@ pub(crate) enum LinkEvent {
     Up(Arc<Link>),
     /// The last link to a peer is gone. `graceful` when the peer, or this node, closed it; `code` is
     /// what the peer said when it did.
-    Down { peer: NodeId, instance: u64, graceful: bool, code: Option<Code> },
+    Down {
+        peer: NodeId,
+        instance: u64,
+        graceful: bool,
+        code: Option<Code>,
+    },
     /// The peer opened its gossip stream.
     Gossip(Arc<Link>, Reader),
     /// The peer asks to compare catalogs.
@@ -135,25 +140,27 @@ pub enum ConnectError {
 
 /// The links of a node.
 #[derive(Clone)]
-pub(crate) struct Peers(Arc<Inner>);
+pub(crate) struct Peers(pub(super) Arc<Inner>);
 
-struct Inner {
-    endpoint: Endpoint,
+pub(super) struct Inner {
+    pub(super) endpoint: Endpoint,
     membership: Membership,
     directory: Arc<dyn Directory>,
-    config: Config,
+    pub(super) config: Config,
     links: Mutex<HashMap<NodeId, Arc<Link>>>,
     /// One lock per peer that is being dialed, so that two callers share one dial.
     dials: Mutex<HashMap<NodeId, Arc<tokio::sync::Mutex<()>>>>,
     dial_places: Semaphore,
     events: mpsc::Sender<LinkEvent>,
     subscriptions: mpsc::Sender<Subscription>,
-    tasks: Tasks,
+    pub(super) tasks: Tasks,
 }
 
 impl std::fmt::Debug for Peers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Peers").field("links", &self.links().len()).finish_non_exhaustive()
+        f.debug_struct("Peers")
+            .field("links", &self.links().len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -171,7 +178,15 @@ pub(crate) struct Parts {
 impl Peers {
     /// Starts to accept connections.
     pub(crate) fn spawn(parts: Parts) -> Self {
-        let Parts { endpoint, membership, directory, config, events, subscriptions, tasks } = parts;
+        let Parts {
+            endpoint,
+            membership,
+            directory,
+            config,
+            events,
+            subscriptions,
+            tasks,
+        } = parts;
         let peers = Self(Arc::new(Inner {
             endpoint,
             membership,
@@ -184,14 +199,17 @@ impl Peers {
             subscriptions,
             tasks: tasks.clone(),
         }));
-        tasks.spawn("accept", peers.clone().accept_loop());
+        tasks.spawn("accept", super::accept::run(peers.clone()));
         tasks.spawn("reap", peers.clone().reap_loop());
         peers
     }
 
     /// The link to a peer, where there is one.
     pub(crate) fn get(&self, peer: NodeId) -> Option<Arc<Link>> {
-        self.map().get(&peer).filter(|link| !link.is_closed()).cloned()
+        self.map()
+            .get(&peer)
+            .filter(|link| !link.is_closed())
+            .cloned()
     }
 
     /// All links.
@@ -225,8 +243,12 @@ impl Peers {
         if let Some(link) = self.get(peer) {
             return Ok(link.hold());
         }
-        let _place =
-            self.0.dial_places.acquire().await.map_err(|_| ConnectError::ShuttingDown)?;
+        let _place = self
+            .0
+            .dial_places
+            .acquire()
+            .await
+            .map_err(|_| ConnectError::ShuttingDown)?;
         let within = self.0.config.dial_timeout;
         let dialed = timeout(within, self.dial(peer, hint)).await;
         dialed.unwrap_or(Err(ConnectError::Timeout { peer, within }))
@@ -254,7 +276,9 @@ impl Peers {
             // Both sides dialed at once, and the other connection is the one that is kept.
             Err(Refusal::Duplicate(link)) => Ok(link),
             Err(Refusal::Failed { reason, code }) => {
-                if code == Some(Code::Duplicate) && let Some(link) = self.get(peer) {
+                if code == Some(Code::Duplicate)
+                    && let Some(link) = self.get(peer)
+                {
                     return Ok(link.hold());
                 }
                 Err(ConnectError::Handshake { peer, reason, code })
@@ -263,17 +287,29 @@ impl Peers {
     }
 
     /// Runs the handshake, admits the peer's entry and takes the connection into the links.
-    async fn establish(&self, connection: Connection, role: Role) -> Result<Use, Refusal> {
+    pub(super) async fn establish(
+        &self,
+        connection: Connection,
+        role: Role,
+    ) -> Result<Use, Refusal> {
         let inner = &*self.0;
         let peer = connection.remote_id();
         let local = inner.endpoint.id();
-        let hello =
-            handshake::run(&connection, role, local, &inner.membership, inner.directory.hello())
-                .await?;
+        let hello = handshake::run(
+            &connection,
+            role,
+            local,
+            &inner.membership,
+            inner.directory.hello(),
+        )
+        .await?;
         let link = Arc::new(Link::new(connection, hello.instance, role == Role::Dialer));
         if let Err(code) = inner.directory.admit(peer, hello.record, link.rtt()) {
             link.close(code);
-            return Err(Refusal::Failed { reason: code.to_string(), code: None });
+            return Err(Refusal::Failed {
+                reason: code.to_string(),
+                code: None,
+            });
         }
         let held = link.hold();
         self.register(link)?;
@@ -305,7 +341,13 @@ impl Peers {
 
     /// Hands what the peer opens on a link to whom it concerns, until the link is lost.
     async fn serve(self, link: Arc<Link>) {
-        if self.0.events.send(LinkEvent::Up(Arc::clone(&link))).await.is_err() {
+        if self
+            .0
+            .events
+            .send(LinkEvent::Up(Arc::clone(&link)))
+            .await
+            .is_err()
+        {
             return;
         }
         let error = tokio::select! {
@@ -319,7 +361,9 @@ impl Peers {
         debug!(peer = %link.peer().fmt_short(), %error, "link down");
         let last = {
             let mut links = self.map();
-            let current = links.get(&link.peer()).is_some_and(|held| held.id() == link.id());
+            let current = links
+                .get(&link.peer())
+                .is_some_and(|held| held.id() == link.id());
             if current {
                 links.remove(&link.peer());
             }
@@ -328,7 +372,16 @@ impl Peers {
         if last {
             let (peer, instance) = (link.peer(), link.instance());
             let code = stream::close_code(&error);
-            let _ = self.0.events.send(LinkEvent::Down { peer, instance, graceful, code }).await;
+            let _ = self
+                .0
+                .events
+                .send(LinkEvent::Down {
+                    peer,
+                    instance,
+                    graceful,
+                    code,
+                })
+                .await;
         }
     }
 
@@ -345,7 +398,11 @@ impl Peers {
                 let kind = timeout(rivermesh_proto::limits::HANDSHAKE_PHASE, reader.kind()).await;
                 match kind {
                     Ok(Ok(Some(StreamKind::Subscribe))) => {
-                        let asked = Subscription { link, writer, reader };
+                        let asked = Subscription {
+                            link,
+                            writer,
+                            reader,
+                        };
                         let _ = inner.subscriptions.send(asked).await;
                     }
                     Ok(Ok(Some(StreamKind::Sync))) => {
@@ -380,62 +437,6 @@ impl Peers {
         }
     }
 
-    async fn accept_loop(self) {
-        let places = Arc::new(Semaphore::new(self.0.config.max_handshakes));
-        let from = Arc::new(Mutex::new(HashMap::<_, usize>::new()));
-        while let Some(incoming) = self.0.endpoint.accept().await {
-            let address = origin(&incoming);
-            if self.map().len() >= self.0.config.max_connections {
-                incoming.refuse();
-                continue;
-            }
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                incoming.refuse();
-                continue;
-            };
-            {
-                let mut from = lock(&from);
-                let count = from.entry(address.clone()).or_default();
-                if *count >= self.0.config.max_handshakes_per_address {
-                    drop(from);
-                    incoming.refuse();
-                    continue;
-                }
-                *count += 1;
-            }
-            let (peers, from) = (self.clone(), Arc::clone(&from));
-            self.0.tasks.spawn("handshake", async move {
-                let _place = place;
-                let _counted = Counted { from, address };
-                peers.accept_one(incoming).await;
-            });
-        }
-    }
-
-    async fn accept_one(&self, incoming: Incoming) {
-        let within = rivermesh_proto::limits::HANDSHAKE_PHASE;
-        let connection = match timeout(within, incoming).await {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => {
-                debug!(%error, "an incoming connection failed");
-                return;
-            }
-            Err(_) => {
-                debug!("an incoming connection took too long");
-                return;
-            }
-        };
-        let peer = connection.remote_id();
-        match self.establish(connection, Role::Acceptor).await {
-            Ok(_) => {}
-            Err(Refusal::Duplicate(_)) => {}
-            Err(Refusal::Failed { reason, .. }) => {
-                debug!(peer = %peer.fmt_short(), reason, "refused a peer");
-                metrics::counter!("rivermesh_handshakes_refused_total").increment(1);
-            }
-        }
-    }
-
     /// Closes links that nothing has used for two looks in a row.
     async fn reap_loop(self) {
         let mut ticks = interval(self.0.config.idle_after);
@@ -443,8 +444,15 @@ impl Peers {
         let mut unused_before: Vec<usize> = Vec::new();
         loop {
             ticks.tick().await;
-            let unused: Vec<_> = self.links().into_iter().filter(|link| !link.is_used()).collect();
-            for link in unused.iter().filter(|link| unused_before.contains(&link.id())) {
+            let unused: Vec<_> = self
+                .links()
+                .into_iter()
+                .filter(|link| !link.is_used())
+                .collect();
+            for link in unused
+                .iter()
+                .filter(|link| unused_before.contains(&link.id()))
+            {
                 link.close(Code::Idle);
             }
             unused_before = unused.iter().map(|link| link.id()).collect();
@@ -457,10 +465,13 @@ impl Peers {
 }
 
 /// A connection was not taken in.
-enum Refusal {
+pub(super) enum Refusal {
     /// This one is kept instead.
     Duplicate(Use),
-    Failed { reason: String, code: Option<Code> },
+    Failed {
+        reason: String,
+        code: Option<Code>,
+    },
 }
 
 impl From<Failure> for Refusal {
@@ -489,31 +500,6 @@ fn decide(local: NodeId, peer: NodeId, new: (u64, bool), old: (u64, bool)) -> bo
         || new_dialed == old_dialed
         // Both dialed at once: the connection that the smaller id dialed is kept.
         || new_dialed == (local < peer)
-}
-
-struct Counted<K: std::hash::Hash + Eq> {
-    from: Arc<Mutex<HashMap<K, usize>>>,
-    address: K,
-}
-
-impl<K: std::hash::Hash + Eq> Drop for Counted<K> {
-    fn drop(&mut self) {
-        let mut from = lock(&self.from);
-        if let Some(count) = from.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                from.remove(&self.address);
-            }
-        }
-    }
-}
-
-/// What incoming connections are counted by: the IP address without its port, or the relay.
-fn origin(incoming: &Incoming) -> String {
-    match incoming.remote_addr() {
-        iroh::endpoint::IncomingAddr::Ip(addr) => addr.ip().to_string(),
-        other => format!("{other:?}"),
-    }
 }
 
 /// A poisoned lock means that a task panicked while it held it; no invariant of the maps here
@@ -559,7 +545,11 @@ mod tests {
     fn a_restarted_peer_and_a_second_dial_replace() {
         let ids = [1, 2].map(|n| SecretKey::from_bytes(&[n; 32]).public());
         for local_first in [true, false] {
-            let (local, peer) = if local_first { (ids[0], ids[1]) } else { (ids[1], ids[0]) };
+            let (local, peer) = if local_first {
+                (ids[0], ids[1])
+            } else {
+                (ids[1], ids[0])
+            };
             for dialed in [true, false] {
                 assert!(decide(local, peer, (2, dialed), (1, !dialed)));
                 assert!(decide(local, peer, (1, dialed), (1, dialed)));

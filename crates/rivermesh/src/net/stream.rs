@@ -84,7 +84,9 @@ pub(crate) fn close(connection: &Connection, code: Code) {
 /// The code a peer closed the connection with, where it did.
 pub(crate) fn close_code(error: &ConnectionError) -> Option<Code> {
     match error {
-        ConnectionError::ApplicationClosed(close) => Code::from_number(close.error_code.into_inner()),
+        ConnectionError::ApplicationClosed(close) => {
+            Code::from_number(close.error_code.into_inner())
+        }
         _ => None,
     }
 }
@@ -132,13 +134,18 @@ pub(crate) struct Reader {
 
 impl std::fmt::Debug for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reader").field("stream", &self.inner.id()).finish_non_exhaustive()
+        f.debug_struct("Reader")
+            .field("stream", &self.inner.id())
+            .finish_non_exhaustive()
     }
 }
 
 impl Reader {
     fn new(inner: RecvStream) -> Self {
-        Self { inner, buf: BytesMut::new() }
+        Self {
+            inner,
+            buf: BytesMut::new(),
+        }
     }
 
     /// The first byte of a stream, which says what it is for; `None` for a byte without meaning.
@@ -224,7 +231,9 @@ pub(crate) struct Writer {
 
 impl std::fmt::Debug for Writer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Writer").field("stream", &self.inner.id()).finish()
+        f.debug_struct("Writer")
+            .field("stream", &self.inner.id())
+            .finish()
     }
 }
 

@@ -234,17 +234,14 @@ impl Core {
             missed: AtomicU64::new(0),
             position: AtomicU64::new(0),
         });
-        let id = {
+        let (id, cursor, pin) = {
             let mut subs = self.subs();
             if subs.len() >= self.settings.max_consumers {
                 let max = u32::try_from(self.settings.max_consumers).unwrap_or(u32::MAX);
                 return Err(Refusal::Full { max });
             }
-            let id = subs.insert(Arc::clone(&sub));
-            self.active.store(subs.len(), Ordering::Release);
-            id
-        };
-        let (cursor, pin) = {
+            // Before the subscription is seen: a review on account of another one may count it and
+            // set the stream online, and the items sent then are this consumer's, too.
             let mut log = self.log();
             let cursor = match ask.start {
                 Start::Latest => {
@@ -256,7 +253,10 @@ impl Core {
                 Start::Resume { .. } => log.cursor(0),
             };
             let pin = (ask.lag == Lag::Block).then(|| log.pin(cursor.seq()));
-            (cursor, pin)
+            drop(log);
+            let id = subs.insert(Arc::clone(&sub));
+            self.active.store(subs.len(), Ordering::Release);
+            (id, cursor, pin)
         };
         sub.position.store(cursor.seq(), Ordering::Relaxed);
         let accepted = Accepted {

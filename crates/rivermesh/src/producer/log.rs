@@ -115,7 +115,9 @@ impl Log {
 
     /// The number of the oldest item that is held, or of the next one where none is.
     pub(crate) fn oldest(&self) -> Seq {
-        self.sealed.front().map_or_else(|| self.open_first(), |batch| batch.first)
+        self.sealed
+            .front()
+            .map_or_else(|| self.open_first(), |batch| batch.first)
     }
 
     /// Bytes held.
@@ -155,13 +157,21 @@ impl Log {
 
     /// Puts out the frames after the cursor, of at most about `max_bytes` (but at least one), and
     /// moves the cursor behind them.
-    pub(crate) fn read(&mut self, cursor: &mut Cursor, max_bytes: usize, out: &mut Vec<Bytes>) -> Read {
+    pub(crate) fn read(
+        &mut self,
+        cursor: &mut Cursor,
+        max_bytes: usize,
+        out: &mut Vec<Bytes>,
+    ) -> Read {
         if cursor.seq >= self.next {
             return Read::End;
         }
         let oldest = self.oldest();
         if cursor.seq < oldest {
-            return Read::Lost { from: cursor.seq, to: oldest };
+            return Read::Lost {
+                from: cursor.seq,
+                to: oldest,
+            };
         }
         let (mut items, mut bytes) = (0, 0);
         while bytes < max_bytes {
@@ -169,7 +179,9 @@ impl Log {
                 self.seal();
             }
             let index = usize::try_from(cursor.batch - self.evicted).unwrap_or(usize::MAX);
-            let Some(batch) = self.sealed.get(index) else { break };
+            let Some(batch) = self.sealed.get(index) else {
+                break;
+            };
             let frame = if cursor.seq == batch.first {
                 batch.frame.clone()
             } else {
@@ -181,9 +193,15 @@ impl Log {
             items += batch.end - cursor.seq;
             bytes += frame.len();
             out.push(frame);
-            *cursor = Cursor { seq: batch.end, batch: cursor.batch + 1 };
+            *cursor = Cursor {
+                seq: batch.end,
+                batch: cursor.batch + 1,
+            };
         }
-        Read::Frames { items, bytes: bytes as u64 }
+        Read::Frames {
+            items,
+            bytes: bytes as u64,
+        }
     }
 
     /// A cursor at an item, or at the end where that lies before it. Where the item is gone already,
@@ -195,7 +213,10 @@ impl Log {
         self.seal();
         let seq = seq.min(self.next);
         let index = self.sealed.partition_point(|batch| batch.end <= seq);
-        Cursor { seq, batch: self.evicted + index as u64 }
+        Cursor {
+            seq,
+            batch: self.evicted + index as u64,
+        }
     }
 
     /// A cursor at the newest batch.
@@ -233,7 +254,11 @@ impl Log {
         let first = self.open_first();
         if let Some(frame) = self.open.seal(first, self.open_since_us) {
             self.bytes += frame.len();
-            self.sealed.push_back(Sealed { first, end: self.next, frame });
+            self.sealed.push_back(Sealed {
+                first,
+                end: self.next,
+                frame,
+            });
             self.make_room();
         }
     }
@@ -241,7 +266,9 @@ impl Log {
     /// Lets batches go until the ring is within its bound; false where a pin is in the way.
     fn make_room(&mut self) -> bool {
         while self.bytes >= self.bounds.log_bytes {
-            let Some(front) = self.sealed.front() else { return true };
+            let Some(front) = self.sealed.front() else {
+                return true;
+            };
             // The newest batch stays even where it alone is over the bound.
             if self.sealed.len() == 1 {
                 return self.pins.is_empty() || front.end <= self.lowest_pin();

@@ -29,7 +29,10 @@ fn items(frames: &[Bytes]) -> Vec<(Seq, Vec<u8>)> {
     all
 }
 
-const BOUNDS: Bounds = Bounds { log_bytes: 400, batch_bytes: 100 };
+const BOUNDS: Bounds = Bounds {
+    log_bytes: 400,
+    batch_bytes: 100,
+};
 
 #[test]
 fn a_reader_at_the_end_gets_what_comes() {
@@ -40,12 +43,33 @@ fn a_reader_at_the_end_gets_what_comes() {
     };
     let mut out = Vec::new();
     assert_eq!(log.read(&mut cursor, 1000, &mut out), Read::End);
-    assert_eq!(append(&mut log, b"a"), Append::Done { seq: 0, wakes: true });
-    assert_eq!(append(&mut log, b"b"), Append::Done { seq: 1, wakes: false });
-    assert!(matches!(log.read(&mut cursor, 1000, &mut out), Read::Frames { items: 2, .. }));
+    assert_eq!(
+        append(&mut log, b"a"),
+        Append::Done {
+            seq: 0,
+            wakes: true
+        }
+    );
+    assert_eq!(
+        append(&mut log, b"b"),
+        Append::Done {
+            seq: 1,
+            wakes: false
+        }
+    );
+    assert!(matches!(
+        log.read(&mut cursor, 1000, &mut out),
+        Read::Frames { items: 2, .. }
+    ));
     assert_eq!(items(&out), vec![(0, b"a".to_vec()), (1, b"b".to_vec())]);
     assert_eq!(log.read(&mut cursor, 1000, &mut out), Read::End);
-    assert_eq!(append(&mut log, b"c"), Append::Done { seq: 2, wakes: true });
+    assert_eq!(
+        append(&mut log, b"c"),
+        Append::Done {
+            seq: 2,
+            wakes: true
+        }
+    );
 }
 
 #[test]
@@ -67,7 +91,13 @@ fn a_failed_item_takes_no_number() {
     let mut log = Log::new(BOUNDS);
     assert_eq!(log.append(|| 0, |_| Err("no")), Err("no"));
     assert_eq!(log.next(), 0);
-    assert_eq!(append(&mut log, b"a"), Append::Done { seq: 0, wakes: true });
+    assert_eq!(
+        append(&mut log, b"a"),
+        Append::Done {
+            seq: 0,
+            wakes: true
+        }
+    );
 }
 
 #[test]
@@ -76,10 +106,16 @@ fn one_batch_over_the_bound_is_still_delivered() {
     let mut cursor = log.cursor(0);
     append(&mut log, &[1; 5000]);
     let mut out = Vec::new();
-    assert!(matches!(log.read(&mut cursor, 1, &mut out), Read::Frames { items: 1, .. }));
+    assert!(matches!(
+        log.read(&mut cursor, 1, &mut out),
+        Read::Frames { items: 1, .. }
+    ));
     append(&mut log, &[2; 5000]);
     out.clear();
-    assert!(matches!(log.read(&mut cursor, 1, &mut out), Read::Frames { items: 1, .. }));
+    assert!(matches!(
+        log.read(&mut cursor, 1, &mut out),
+        Read::Frames { items: 1, .. }
+    ));
     assert!(log.bytes() < 2 * 5100, "the first one has left");
 }
 
@@ -94,7 +130,10 @@ fn a_pin_is_waited_for_and_tells_who_waits() {
         assert!(sent < 100, "the log must fill");
     }
     let mut out = Vec::new();
-    assert!(matches!(log.read(&mut cursor, 150, &mut out), Read::Frames { .. }));
+    assert!(matches!(
+        log.read(&mut cursor, 150, &mut out),
+        Read::Frames { .. }
+    ));
     assert!(log.move_pin(pin, cursor.seq()), "somebody was refused");
     assert!(!log.move_pin(pin, cursor.seq()), "nobody since");
     assert!(matches!(append(&mut log, &[0; 40]), Append::Done { seq, .. } if seq == sent));
@@ -106,10 +145,21 @@ fn a_pin_is_waited_for_and_tells_who_waits() {
 #[derive(Clone, Debug)]
 enum Op {
     Append(usize),
-    Read { reader: usize, max_bytes: usize },
-    Join { reader: usize, back: u64, pinned: bool },
-    Leave { reader: usize },
-    Newest { reader: usize },
+    Read {
+        reader: usize,
+        max_bytes: usize,
+    },
+    Join {
+        reader: usize,
+        back: u64,
+        pinned: bool,
+    },
+    Leave {
+        reader: usize,
+    },
+    Newest {
+        reader: usize,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
