@@ -5,13 +5,17 @@
 //! | [`oracle`] | one judge for every test of delivery: payloads, journals, the check |
 //! | [`wait`] | conditions with deadlines instead of sleeps |
 //! | [`process`] | what a process holds (memory, descriptors, threads), and whether that stays flat |
+//! | [`recorder`] | the oracle's journals, kept by the SDK's handles |
+//! | [`cluster`], [`host`] | nodes on loopback, and runtimes that can be frozen under them |
 //! | [`seed`] | the seed of a run, from the environment or random, printed when the test fails |
 //!
-//! Nothing here depends on the code under test beyond the names of things in `rivermesh-proto`, so
-//! that a fault in the runtime cannot hide itself in the judge.
+//! The oracle depends on nothing of the code under test but the names of things in
+//! `rivermesh-proto`, so that a fault in the runtime cannot hide itself in the judge.
 
 pub mod cluster;
+pub mod host;
 pub mod oracle;
 pub mod process;
+pub mod recorder;
 pub mod seed;
 pub mod wait;

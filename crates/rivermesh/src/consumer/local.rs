@@ -117,7 +117,7 @@ impl Local {
         self.roster.set(producer, true);
         let cut = feed.cut().clone();
         let mut frames: Vec<Bytes> = Vec::new();
-        let reason = loop {
+        let reason = 'follow: loop {
             frames.clear();
             match feed.pull(&mut frames) {
                 Pull::Frames => {}
@@ -135,11 +135,13 @@ impl Local {
             for frame in &frames {
                 tokio::select! {
                     biased;
-                    () = cut.cancelled() => break,
+                    () = cut.cancelled() => break 'follow LeaveReason::Revoked,
                     taken = self.take(&source, frame) => taken?,
                 }
             }
         };
+        // The program may take long to read on; the subscription does not wait for that.
+        drop(feed);
         self.inbox
             .message(Message::Left {
                 producer,
@@ -162,12 +164,7 @@ impl Local {
         match Frame::parse(header.kind, body) {
             Ok(Frame::Batch(batch)) => {
                 self.moved(batch.end());
-                self.progress
-                    .items
-                    .fetch_add(u64::from(batch.count()), Ordering::Relaxed);
-                self.progress
-                    .bytes
-                    .fetch_add(batch.body().len() as u64, Ordering::Relaxed);
+                self.progress.took(&batch);
                 self.inbox.batch(Arc::clone(source), batch).await
             }
             Ok(Frame::Gap { from, to }) => {
@@ -186,14 +183,11 @@ impl Local {
     }
 
     fn moved(&mut self, next: u64) {
-        self.place = Some(Place {
+        let place = Place {
             epoch: self.core.epoch,
             next,
-        });
-        self.progress
-            .epoch
-            .store(self.core.epoch.0, Ordering::Relaxed);
-        self.progress.next.store(next, Ordering::Relaxed);
-        self.progress.joined.store(true, Ordering::Relaxed);
+        };
+        self.place = Some(place);
+        self.progress.moved(place);
     }
 }

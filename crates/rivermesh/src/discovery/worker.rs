@@ -209,13 +209,13 @@ impl Worker {
         {
             // Another connection is kept; a request to join may have been lost with this one.
             self.outgoing.remove(&peer);
-            self.join_again(peer, now);
+            self.ask_again(peer, now);
         }
         if self.shared.take_outdated(peer) {
             self.sync_with(Arc::clone(link));
         }
-        if link.dialed() {
-            self.join_if_alone(peer, now);
+        if link.dialed() && self.gossip.neighbours().is_empty() {
+            self.ask(peer, now);
         }
     }
 

@@ -6,8 +6,10 @@
 //! | `stream` | the only code that reads and writes QUIC streams; everything else speaks messages and frames |
 //! | `handshake` | runs the handshake of `rivermesh_proto::handshake` on a new connection |
 //! | `link` | one proven connection to a peer, and who uses it |
-//! | `peers` | all links: dialling, accepting, and which of two connections to keep |
+//! | `accept` | incoming connections, until they are proven |
+//! | `peers` | all links: dialling, and which of two connections to keep |
 
+mod accept;
 pub(crate) mod endpoint;
 pub(crate) mod handshake;
 pub(crate) mod link;

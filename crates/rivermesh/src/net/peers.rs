@@ -1,4 +1,4 @@
-//! All links: dialling, accepting, and which of two connections to one peer to keep.
+//! All links: dialling, and which of two connections to one peer to keep.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use iroh::{
     Endpoint, EndpointAddr,
-    endpoint::{Connection, ConnectionError, Incoming},
+    endpoint::{Connection, ConnectionError},
 };
 use rivermesh_proto::{
     NodeId,
@@ -36,10 +36,10 @@ use crate::task::Tasks;
 pub struct Config {
     /// Connections in all, both directions. More incoming ones are refused. Default 4,096.
     pub max_connections: usize,
-    /// Incoming connections that may be in their handshake at once. Default 256. An unproven peer
-    /// costs one of these places for at most a few handshake phases of 5 s.
+    /// Incoming connections that may be in their handshake at once. Default 256. A further one
+    /// takes the place of the oldest, so that peers who keep silent cannot keep others out.
     pub max_handshakes: usize,
-    /// Incoming connections in their handshake from one IP address. Default 32.
+    /// Incoming connections in their handshake from one IP address. Default 32; as above.
     pub max_handshakes_per_address: usize,
     /// Dials in flight. Default 16.
     pub max_dials: usize,
@@ -140,20 +140,20 @@ pub enum ConnectError {
 
 /// The links of a node.
 #[derive(Clone)]
-pub(crate) struct Peers(Arc<Inner>);
+pub(crate) struct Peers(pub(super) Arc<Inner>);
 
-struct Inner {
-    endpoint: Endpoint,
+pub(super) struct Inner {
+    pub(super) endpoint: Endpoint,
     membership: Membership,
     directory: Arc<dyn Directory>,
-    config: Config,
+    pub(super) config: Config,
     links: Mutex<HashMap<NodeId, Arc<Link>>>,
     /// One lock per peer that is being dialed, so that two callers share one dial.
     dials: Mutex<HashMap<NodeId, Arc<tokio::sync::Mutex<()>>>>,
     dial_places: Semaphore,
     events: mpsc::Sender<LinkEvent>,
     subscriptions: mpsc::Sender<Subscription>,
-    tasks: Tasks,
+    pub(super) tasks: Tasks,
 }
 
 impl std::fmt::Debug for Peers {
@@ -199,7 +199,7 @@ impl Peers {
             subscriptions,
             tasks: tasks.clone(),
         }));
-        tasks.spawn("accept", peers.clone().accept_loop());
+        tasks.spawn("accept", super::accept::run(peers.clone()));
         tasks.spawn("reap", peers.clone().reap_loop());
         peers
     }
@@ -287,7 +287,11 @@ impl Peers {
     }
 
     /// Runs the handshake, admits the peer's entry and takes the connection into the links.
-    async fn establish(&self, connection: Connection, role: Role) -> Result<Use, Refusal> {
+    pub(super) async fn establish(
+        &self,
+        connection: Connection,
+        role: Role,
+    ) -> Result<Use, Refusal> {
         let inner = &*self.0;
         let peer = connection.remote_id();
         let local = inner.endpoint.id();
@@ -433,62 +437,6 @@ impl Peers {
         }
     }
 
-    async fn accept_loop(self) {
-        let places = Arc::new(Semaphore::new(self.0.config.max_handshakes));
-        let from = Arc::new(Mutex::new(HashMap::<_, usize>::new()));
-        while let Some(incoming) = self.0.endpoint.accept().await {
-            let address = origin(&incoming);
-            if self.map().len() >= self.0.config.max_connections {
-                incoming.refuse();
-                continue;
-            }
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                incoming.refuse();
-                continue;
-            };
-            {
-                let mut from = lock(&from);
-                let count = from.entry(address.clone()).or_default();
-                if *count >= self.0.config.max_handshakes_per_address {
-                    drop(from);
-                    incoming.refuse();
-                    continue;
-                }
-                *count += 1;
-            }
-            let (peers, from) = (self.clone(), Arc::clone(&from));
-            self.0.tasks.spawn("handshake", async move {
-                let _place = place;
-                let _counted = Counted { from, address };
-                peers.accept_one(incoming).await;
-            });
-        }
-    }
-
-    async fn accept_one(&self, incoming: Incoming) {
-        let within = rivermesh_proto::limits::HANDSHAKE_PHASE;
-        let connection = match timeout(within, incoming).await {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => {
-                debug!(%error, "an incoming connection failed");
-                return;
-            }
-            Err(_) => {
-                debug!("an incoming connection took too long");
-                return;
-            }
-        };
-        let peer = connection.remote_id();
-        match self.establish(connection, Role::Acceptor).await {
-            Ok(_) => {}
-            Err(Refusal::Duplicate(_)) => {}
-            Err(Refusal::Failed { reason, .. }) => {
-                debug!(peer = %peer.fmt_short(), reason, "refused a peer");
-                metrics::counter!("rivermesh_handshakes_refused_total").increment(1);
-            }
-        }
-    }
-
     /// Closes links that nothing has used for two looks in a row.
     async fn reap_loop(self) {
         let mut ticks = interval(self.0.config.idle_after);
@@ -517,7 +465,7 @@ impl Peers {
 }
 
 /// A connection was not taken in.
-enum Refusal {
+pub(super) enum Refusal {
     /// This one is kept instead.
     Duplicate(Use),
     Failed {
@@ -552,31 +500,6 @@ fn decide(local: NodeId, peer: NodeId, new: (u64, bool), old: (u64, bool)) -> bo
         || new_dialed == old_dialed
         // Both dialed at once: the connection that the smaller id dialed is kept.
         || new_dialed == (local < peer)
-}
-
-struct Counted<K: std::hash::Hash + Eq> {
-    from: Arc<Mutex<HashMap<K, usize>>>,
-    address: K,
-}
-
-impl<K: std::hash::Hash + Eq> Drop for Counted<K> {
-    fn drop(&mut self) {
-        let mut from = lock(&self.from);
-        if let Some(count) = from.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                from.remove(&self.address);
-            }
-        }
-    }
-}
-
-/// What incoming connections are counted by: the IP address without its port, or the relay.
-fn origin(incoming: &Incoming) -> String {
-    match incoming.remote_addr() {
-        iroh::endpoint::IncomingAddr::Ip(addr) => addr.ip().to_string(),
-        other => format!("{other:?}"),
-    }
 }
 
 /// A poisoned lock means that a task panicked while it held it; no invariant of the maps here

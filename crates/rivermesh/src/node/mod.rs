@@ -190,6 +190,16 @@ impl Node {
         self.inner.discovery.dial(addr)
     }
 
+    /// Closes the connection to a peer, if there is one, and says whether there was. The peer is
+    /// not shut out: whoever needs it connects again at once, and subscriptions resume.
+    pub fn disconnect(&self, peer: NodeId) -> bool {
+        let link = self.inner.peers.get(peer);
+        if let Some(link) = &link {
+            link.close(Code::Idle);
+        }
+        link.is_some()
+    }
+
     /// Compares catalogs with a peer now. This happens by itself, too; cancelling does not stop it.
     ///
     /// # Errors

@@ -188,6 +188,8 @@ impl Core {
 
     /// Ends the stream: consumers get what the log holds, then its end.
     pub(crate) fn close(&self) {
+        // First the log: whoever sees the stream closed finds nothing appended after that.
+        self.log().close();
         self.closed.store(true, Ordering::Release);
         self.online.store(false, Ordering::Release);
         self.status.send_modify(|status| {

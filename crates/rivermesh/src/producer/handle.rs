@@ -189,6 +189,7 @@ impl<T: Datum> Producer<T> {
                 Ok(seq)
             }
             Ok(Append::Full) => Err(TrySendError::Full(item)),
+            Ok(Append::Closed) => Err(TrySendError::Closed(item)),
             Err(error) => Err(TrySendError::Encode { item, error }),
         }
     }

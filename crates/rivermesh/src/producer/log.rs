@@ -60,6 +60,8 @@ pub(crate) enum Append {
     Done { seq: Seq, wakes: bool },
     /// A pinned cursor is in the way; nothing was appended.
     Full,
+    /// The log was closed; nothing was appended.
+    Closed,
 }
 
 /// What [`Log::read`] found.
@@ -89,6 +91,7 @@ pub(crate) struct Log {
     pinned_from: Seq,
     /// An append was refused since a pinned cursor last moved.
     refused: bool,
+    closed: bool,
 }
 
 impl Log {
@@ -105,6 +108,7 @@ impl Log {
             pins: SlotMap::with_key(),
             pinned_from: 0,
             refused: false,
+            closed: false,
         }
     }
 
@@ -125,12 +129,20 @@ impl Log {
         self.bytes + self.open.bytes()
     }
 
+    /// Takes no further item. Who sees the log closed and reads to its end has seen everything.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+    }
+
     /// Encodes an item into the open batch. `now_us` is asked once per batch.
     pub(crate) fn append<E>(
         &mut self,
         now_us: impl FnOnce() -> u64,
         encode: impl FnOnce(&mut BytesMut) -> Result<(), E>,
     ) -> Result<Append, E> {
+        if self.closed {
+            return Ok(Append::Closed);
+        }
         if !self.has_room() {
             return Ok(Append::Full);
         }

@@ -87,6 +87,20 @@ fn a_reader_that_begins_at_the_end_is_woken_by_the_next_item() {
 }
 
 #[test]
+fn a_closed_log_takes_nothing_and_gives_what_it_has() {
+    let mut log = Log::new(BOUNDS);
+    append(&mut log, b"before");
+    log.close();
+    assert_eq!(append(&mut log, b"after"), Append::Closed);
+    let (mut cursor, mut out) = (log.cursor(0), Vec::new());
+    assert!(matches!(
+        log.read(&mut cursor, 1000, &mut out),
+        Read::Frames { items: 1, .. }
+    ));
+    assert_eq!(log.read(&mut cursor, 1000, &mut out), Read::End);
+}
+
+#[test]
 fn a_failed_item_takes_no_number() {
     let mut log = Log::new(BOUNDS);
     assert_eq!(log.append(|| 0, |_| Err("no")), Err("no"));
@@ -198,6 +212,7 @@ proptest! {
                             model.push(item);
                         }
                         Append::Full => prop_assert!(pinned && log.bytes() >= BOUNDS.log_bytes),
+                        Append::Closed => prop_assert!(false, "nobody closed the log"),
                     }
                 }
                 Op::Read { reader, max_bytes } => {
