@@ -46,6 +46,8 @@ async fn main() -> Result {
     // A snapshot stays what it was; the node's view goes on.
     drop(producer);
     sensor.set_tags(["garden"])?;
+    let moved = catalog.wait_for(|now| now.with_tag("garden").next().is_some());
+    soon("the new tag", moved).await??;
     sensor.shutdown().await;
     loop {
         match soon("the sensor's departure", events.next()).await? {

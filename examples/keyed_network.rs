@@ -1,5 +1,7 @@
 //! A network with a key: only who holds it can join. An invite takes it along.
 
+use std::error::Error;
+
 use rivermesh::{Condition, Invite, NetworkKey, Node, Rendezvous};
 use rivermesh_examples::{Result, soon};
 
@@ -21,7 +23,9 @@ async fn main() -> Result {
     let stranger = build("stranger")?.join(open).spawn().await?;
     let refused = stranger.sync_with(member.id()).await;
     let refused = refused.err().ok_or("let in without the key")?;
-    println!("without the key: {refused}");
+    let why = refused.source().ok_or("no reason is told")?;
+    println!("without the key: {refused}: {why}");
+    assert!(why.to_string().contains("not a member"), "{why}");
     assert!(member.catalog().get(&stranger.id()).is_none());
 
     // What a person pastes: network, addresses and key in one string. It is a secret.

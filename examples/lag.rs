@@ -1,7 +1,7 @@
 //! What happens to a consumer that is too slow: it asks for a policy, the producer allows some.
 
 use bytes::Bytes;
-use rivermesh::{Consumer, Event, Lag, Producer, TrySendError, consumer::LeaveReason};
+use rivermesh::{Condition, Consumer, Event, Lag, Producer, TrySendError, consumer::LeaveReason};
 use rivermesh_examples::{Result, Room, soon};
 
 const ITEMS: u64 = 1000;
@@ -18,6 +18,7 @@ async fn main() -> Result {
             .stream(format!("frames/{lag}"))
             .log_bytes(64 * 1024)
             .allow_lag([lag])
+            .online_when(Condition::always())
             .build()?;
         let consumer = node
             .consumer::<Bytes>()
@@ -25,7 +26,7 @@ async fn main() -> Result {
             .lag(lag)
             .buffer_bytes(64 * 1024)
             .build()?;
-        soon("the consumer", producer.online()).await?;
+        soon("the consumer", producer.when(Condition::at_least(1))).await?;
         if lag == Lag::Block {
             block(&producer, consumer).await?;
         } else {

@@ -46,3 +46,29 @@ pub async fn soon<F: Future>(what: &str, happens: F) -> Result<F::Output> {
     let happened = tokio::time::timeout(within, happens).await;
     happened.map_err(|_| format!("{what}: not within {within:?}").into())
 }
+
+#[cfg(doctest)]
+mod book {
+    //! Every piece of Rust in the book and in the README is compiled.
+
+    macro_rules! pages {
+        ($($name:ident $path:literal)*) => {
+            $(#[doc = include_str!(concat!("../../", $path))] mod $name {})*
+        };
+    }
+
+    pages! {
+        readme "README.md"
+        contributing "CONTRIBUTING.md"
+        introduction "docs/src/introduction.md"
+        getting_started "docs/src/getting-started.md"
+        concepts "docs/src/concepts.md"
+        guide_producer "docs/src/guide-producer.md"
+        guide_consumer "docs/src/guide-consumer.md"
+        operations "docs/src/operations.md"
+        coming_from "docs/src/coming-from.md"
+        architecture "docs/src/architecture.md"
+        protocol "docs/src/protocol.md"
+        benchmarks "docs/src/benchmarks.md"
+    }
+}

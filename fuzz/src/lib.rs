@@ -1,4 +1,4 @@
-//! What the fuzzer calls; see `targets.rs`. The lib itself does not need a fuzzer.
+//! What the fuzzer calls; see `targets`. The lib itself does not need a fuzzer.
 
 mod targets;
 

@@ -25,7 +25,11 @@ use args::{Cli, Command};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     logging::start(cli.verbose);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = cli.command.threads() {
+        runtime.worker_threads(threads.get());
+    }
+    let runtime = runtime
         .enable_all()
         .build()
         .wrap_err("cannot start the runtime");

@@ -3,7 +3,7 @@
 use std::{env, fs, path::Path};
 
 use color_eyre::eyre::{Context, Result};
-use rivermesh::{Invite, Lag, NetworkKey, Node, Peer, Relay, Rendezvous, Snapshot};
+use rivermesh::{Invite, Lag, NetworkKey, Node, Peer, Relay, Rendezvous, Snapshot, TransportAddr};
 
 use crate::{
     args::{LagPolicy, NetworkArgs},
@@ -138,6 +138,15 @@ pub(crate) fn name_of(catalog: &Snapshot, id: &rivermesh::NodeId) -> String {
     }
 }
 
+/// An address without the word that says of which kind it is, where that is plain to see.
+fn address(addr: &TransportAddr) -> String {
+    match addr {
+        TransportAddr::Ip(addr) => addr.to_string(),
+        TransportAddr::Relay(url) => url.to_string(),
+        other => other.to_string(),
+    }
+}
+
 /// A peer as `ls` lists it.
 pub(crate) fn row(peer: &Peer) -> Row {
     Row {
@@ -150,7 +159,7 @@ pub(crate) fn row(peer: &Peer) -> Row {
             .iter()
             .map(|stream| stream.name.to_string())
             .collect(),
-        addresses: peer.addrs().iter().map(ToString::to_string).collect(),
+        addresses: peer.addrs().iter().map(address).collect(),
         status: if peer.is_live() {
             "live"
         } else {

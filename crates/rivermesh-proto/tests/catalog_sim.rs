@@ -2,6 +2,7 @@
 //! crash, leave and come back with a clock that is behind. In the end all must agree.
 //!
 //! Everything follows from the seed, which is part of each failure's message.
+#![allow(clippy::unwrap_used, reason = "a test's helpers may panic")]
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

@@ -1,6 +1,11 @@
 //! The flags of each command.
 
-use std::{num::NonZeroU64, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    num::{NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
 
@@ -64,6 +69,17 @@ pub(crate) struct PubArgs {
     pub(crate) on_error: OnError,
     #[command(flatten)]
     pub(crate) net: NetworkArgs,
+}
+
+impl std::fmt::Display for LagPolicy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Skip => "skip",
+            Self::Newest => "newest",
+            Self::Disconnect => "disconnect",
+            Self::Block => "block",
+        })
+    }
 }
 
 /// What a producer does when this consumer is too slow for what the producer keeps.
@@ -222,6 +238,15 @@ pub(crate) struct BenchArgs {
     /// Print JSON instead of a Markdown table
     #[arg(long)]
     pub(crate) json: bool,
+    /// Threads of each of the two processes [default: one for each core]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// Leave latency out
+    #[arg(long, hide = true)]
+    pub(crate) only_throughput: bool,
+    /// What happens to consumers that fall behind at full load
+    #[arg(long, hide = true, value_enum, default_value = "block")]
+    pub(crate) lag: LagPolicy,
 }
 
 #[derive(Debug, Args)]
@@ -229,6 +254,10 @@ pub(crate) struct BenchConsumersArgs {
     /// Consumers to run, each on a node of its own
     #[arg(long)]
     pub(crate) consumers: u32,
+    #[arg(long)]
+    pub(crate) threads: Option<NonZeroUsize>,
+    #[arg(long, value_enum)]
+    pub(crate) lag: LagPolicy,
     #[command(flatten)]
     pub(crate) net: NetworkArgs,
 }

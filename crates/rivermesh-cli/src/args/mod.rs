@@ -4,6 +4,8 @@ mod commands;
 mod examples;
 mod network;
 
+use std::num::NonZeroUsize;
+
 use clap::{Parser, Subcommand};
 
 pub(crate) use commands::{
@@ -59,6 +61,17 @@ pub(crate) enum Command {
     DemoConsumer(DemoConsumerArgs),
     #[command(hide = true)]
     BenchConsumers(BenchConsumersArgs),
+}
+
+impl Command {
+    /// Threads that were asked for.
+    pub(crate) fn threads(&self) -> Option<NonZeroUsize> {
+        match self {
+            Self::Bench(args) => args.threads,
+            Self::BenchConsumers(args) => args.threads,
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::{
 use bytes::{Buf, Bytes};
 use color_eyre::eyre::{Context, Result};
 use futures::{StreamExt, TryStreamExt, stream};
-use rivermesh::{Consumer, Lag, Node};
+use rivermesh::{Consumer, Node};
 
 use super::{
     run::STREAM,
@@ -76,7 +76,7 @@ async fn start(args: &BenchConsumersArgs) -> Result<(Node, Arc<Counters>)> {
     let consumer = node
         .consumer::<Bytes>()
         .stream(STREAM)
-        .lag(Lag::Block)
+        .lag(session::lag(args.lag))
         .build();
     let consumer = consumer.wrap_err("cannot subscribe")?;
     let counters = Arc::new(Counters::default());

@@ -70,8 +70,8 @@ impl Load {
 
 /// The head of the table.
 pub(super) fn head() -> &'static str {
-    "| consumers | item | deliveries/s | MB/s | CPU s per million | missed | at items/s | p50 | p99 | p99.9 | max |\n\
-     | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    "| consumers | item | deliveries/s | MB/s | CPU s per million | missed | at items/s | p50 | p90 | p99 | p99.9 | max |\n\
+     | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
 }
 
 /// A line of the table.
@@ -91,11 +91,11 @@ pub(super) fn row(case: &Case) -> String {
     let written = match &case.latency {
         Some(paced) => {
             let q = &paced.latency_us;
-            let [p50, p99, p999, max] = [q.p50, q.p99, q.p999, q.max].map(micros);
+            let [p50, p90, p99, p999, max] = [q.p50, q.p90, q.p99, q.p999, q.max].map(micros);
             let rate = grouped(paced.items_per_s as u64);
-            write!(row, " {rate} | {p50} | {p99} | {p999} | {max} |")
+            write!(row, " {rate} | {p50} | {p90} | {p99} | {p999} | {max} |")
         }
-        None => write!(row, " - | - | - | - | - |"),
+        None => write!(row, " - | - | - | - | - | - |"),
     };
     debug_assert!(written.is_ok(), "writing to a String does not fail");
     row

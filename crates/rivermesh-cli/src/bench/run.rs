@@ -17,7 +17,7 @@ use super::{
     wire::{Order, Received, Report},
 };
 use crate::{
-    args::BenchArgs,
+    args::{BenchArgs, LagPolicy},
     family::{self, Kid, Said},
     latency::{Latency, now_us},
     text::plural,
@@ -49,7 +49,7 @@ async fn cases(args: &BenchArgs) -> Result<bool> {
         println!("{}", report::head());
     }
     for &consumers in &args.consumers {
-        let mut pair = Pair::start(consumers).await?;
+        let mut pair = Pair::start(consumers, args).await?;
         for &size in &args.size {
             let case = pair.case(size, args).await?;
             if !args.json {
@@ -59,7 +59,7 @@ async fn cases(args: &BenchArgs) -> Result<bool> {
         }
         pair.stop().await;
     }
-    let lossless = cases.iter().all(|case| case.load.missed == 0);
+    let lossless = args.lag != LagPolicy::Block || cases.iter().all(|case| case.load.missed == 0);
     if args.json {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         let (version, seconds) = (env!("CARGO_PKG_VERSION"), args.seconds);
@@ -79,7 +79,7 @@ struct Pair {
 }
 
 impl Pair {
-    async fn start(consumers: u32) -> Result<Self> {
+    async fn start(consumers: u32, args: &BenchArgs) -> Result<Self> {
         let network = format!("bench-{:016x}", rand::random::<u64>());
         let node = Node::builder(&network)
             .name("producer")
@@ -93,22 +93,21 @@ impl Pair {
             .producer::<Bytes>()
             .stream(STREAM)
             .online_when(all())
-            .allow_lag([Lag::Block])
+            .allow_lag(Lag::ALL)
             .build()
             .wrap_err("cannot make the stream")?;
         let (send, said) = family::reports();
-        let kid = Kid::spawn(
-            "consumers",
-            &[
-                "bench-consumers".to_owned(),
-                format!("--consumers={consumers}"),
-                format!("--network={network}"),
-                "--bind=127.0.0.1:0".to_owned(),
-                "--no-rendezvous".to_owned(),
-                format!("--join={}", node.invite()),
-            ],
-            send,
-        )?;
+        let mut words = vec![
+            "bench-consumers".to_owned(),
+            format!("--consumers={consumers}"),
+            format!("--lag={}", args.lag),
+            format!("--network={network}"),
+            "--bind=127.0.0.1:0".to_owned(),
+            "--no-rendezvous".to_owned(),
+            format!("--join={}", node.invite()),
+        ];
+        words.extend(args.threads.map(|threads| format!("--threads={threads}")));
+        let kid = Kid::spawn("consumers", &words, send)?;
         let mut pair = Self {
             consumers,
             node,
@@ -133,9 +132,12 @@ impl Pair {
         let seconds = Duration::from_secs_f64(args.seconds);
         let load = self.saturated(size, seconds).await?;
         self.drained().await?;
-        let rate = load.paced_rate(args.rate, self.consumers);
-        let latency = self.paced(size, rate, seconds).await?;
-        self.drained().await?;
+        let latency = if args.only_throughput {
+            None
+        } else {
+            let rate = load.paced_rate(args.rate, self.consumers);
+            self.paced(size, rate, seconds).await?
+        };
         let (consumers, item_bytes) = (self.consumers, size);
         Ok(Case {
             consumers,

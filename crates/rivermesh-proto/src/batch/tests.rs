@@ -176,7 +176,7 @@ proptest! {
         let frame = seal(&items_in, first);
         let Frame::Batch(batch) = read(&frame).unwrap() else { panic!("not a batch") };
         let expected: Vec<_> = (first..).zip(items_in.iter().cloned()).collect();
-        prop_assert_eq!(items(&batch), expected.clone());
+        prop_assert_eq!(&items(&batch), &expected);
         let rest = batch.frame_from(first + from as u64);
         match rest {
             None => prop_assert!(from >= items_in.len()),

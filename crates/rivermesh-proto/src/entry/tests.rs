@@ -193,7 +193,7 @@ fn only_the_canonical_form_is_taken() {
     let rest = body::encode_entry(&plain(1, WALL)).unwrap();
     assert!(forge(Kind::Entry, &rest).is_ok());
     // The last number, 15, written in two bytes instead of one.
-    let mut long = rest.clone();
+    let mut long = rest;
     assert_eq!(long.pop(), Some(15));
     long.extend_from_slice(&[0x8f, 0x00]);
     assert_eq!(

@@ -58,9 +58,11 @@ impl Initiator {
         catalog: &mut Catalog,
         now: Clock,
     ) -> Result<Output, SyncError> {
+        // Over, unless the message is found to belong here.
+        let state = std::mem::replace(&mut self.state, State::Done);
         let message = self.side.take(bytes)?;
         let mut output = Output::default();
-        match (std::mem::replace(&mut self.state, State::Done), message) {
+        match (state, message) {
             (State::Opened, Message::Same) => output.done = true,
             (State::Opened, Message::Buckets(sums)) => {
                 let (buckets, items) = differing(&sums.0, catalog);

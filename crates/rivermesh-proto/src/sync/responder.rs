@@ -60,9 +60,11 @@ impl Responder {
         catalog: &mut Catalog,
         now: Clock,
     ) -> Result<Output, SyncError> {
+        // Over, unless the message is found to belong here.
+        let state = std::mem::replace(&mut self.state, State::Done);
         let message = self.side.take(bytes)?;
         let mut output = Output::default();
-        match (std::mem::replace(&mut self.state, State::Done), message) {
+        match (state, message) {
             (State::Waiting, Message::Open { total, count }) => {
                 let digest = catalog.digest();
                 if digest.total() == total && digest.count() == count {

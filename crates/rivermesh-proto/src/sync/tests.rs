@@ -329,6 +329,23 @@ fn what_a_peer_may_send_in_one_sync_is_bounded() {
 }
 
 #[test]
+fn bytes_that_are_no_message_end_the_sync() {
+    let mut a = catalog(1);
+    let mut responder = opened(&mut a);
+    assert!(responder.handle(&[9], &mut a, at(0)).is_err());
+    assert!(matches!(
+        responder.handle(&have(vec![], true).encode(), &mut a, at(0)),
+        Err(SyncError::Unexpected("the sync is over"))
+    ));
+    let (mut initiator, _) = Initiator::start(id(2), &a);
+    assert!(initiator.handle(&[9], &mut a, at(0)).is_err());
+    assert!(matches!(
+        initiator.handle(&Message::Same.encode(), &mut a, at(0)),
+        Err(SyncError::Unexpected("the sync is over"))
+    ));
+}
+
+#[test]
 fn lengths_that_are_claimed_take_no_memory() {
     // A `Have` with a list of 4 billion, a `Push` likewise, and a list over the limit.
     let mut have = vec![3];

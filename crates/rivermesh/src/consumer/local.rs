@@ -164,12 +164,7 @@ impl Local {
         match Frame::parse(header.kind, body) {
             Ok(Frame::Batch(batch)) => {
                 self.moved(batch.end());
-                self.progress
-                    .items
-                    .fetch_add(u64::from(batch.count()), Ordering::Relaxed);
-                self.progress
-                    .bytes
-                    .fetch_add(batch.body().len() as u64, Ordering::Relaxed);
+                self.progress.took(&batch);
                 self.inbox.batch(Arc::clone(source), batch).await
             }
             Ok(Frame::Gap { from, to }) => {
@@ -188,14 +183,11 @@ impl Local {
     }
 
     fn moved(&mut self, next: u64) {
-        self.place = Some(Place {
+        let place = Place {
             epoch: self.core.epoch,
             next,
-        });
-        self.progress
-            .epoch
-            .store(self.core.epoch.0, Ordering::Relaxed);
-        self.progress.next.store(next, Ordering::Relaxed);
-        self.progress.joined.store(true, Ordering::Relaxed);
+        };
+        self.place = Some(place);
+        self.progress.moved(place);
     }
 }

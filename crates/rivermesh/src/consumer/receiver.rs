@@ -342,12 +342,7 @@ impl Receiver {
 
     async fn batch(&mut self, source: &Arc<Source>, batch: Batch) -> Result<(), Dropped> {
         self.moved(source.epoch, batch.end());
-        self.progress
-            .items
-            .fetch_add(u64::from(batch.count()), Ordering::Relaxed);
-        self.progress
-            .bytes
-            .fetch_add(batch.body().len() as u64, Ordering::Relaxed);
+        self.progress.took(&batch);
         self.inbox.batch(Arc::clone(source), batch).await
     }
 
@@ -364,10 +359,9 @@ impl Receiver {
     }
 
     fn moved(&mut self, epoch: Epoch, next: Seq) {
-        self.place = Some(Place { epoch, next });
-        self.progress.epoch.store(epoch.0, Ordering::Relaxed);
-        self.progress.next.store(next, Ordering::Relaxed);
-        self.progress.joined.store(true, Ordering::Relaxed);
+        let place = Place { epoch, next };
+        self.place = Some(place);
+        self.progress.moved(place);
     }
 
     fn failed(&self, error: &ReadError, reader: &mut Reader) -> End {

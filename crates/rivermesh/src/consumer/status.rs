@@ -9,8 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rivermesh_proto::{Epoch, NodeId, Seq, catalog::Peer};
+use rivermesh_proto::{Epoch, NodeId, Seq, batch::Batch, catalog::Peer};
 use tokio::sync::Notify;
+
+use super::receiver::Place;
 
 /// The state of a consumer.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -79,6 +81,21 @@ impl Progress {
             missed: AtomicU64::new(0),
             joined: AtomicBool::new(false),
         }
+    }
+
+    /// The next item expected is this one. From the first call on, the program knows that the
+    /// producer is followed.
+    pub(super) fn moved(&self, place: Place) {
+        self.epoch.store(place.epoch.0, Ordering::Relaxed);
+        self.next.store(place.next, Ordering::Relaxed);
+        self.joined.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn took(&self, batch: &Batch) {
+        self.items
+            .fetch_add(u64::from(batch.count()), Ordering::Relaxed);
+        self.bytes
+            .fetch_add(batch.body().len() as u64, Ordering::Relaxed);
     }
 
     pub(super) fn show(&self, producer: NodeId) -> Followed {

@@ -161,7 +161,7 @@ impl Worker {
                     contact.wait = RETRY.0;
                 }
                 self.sync_with(Arc::clone(&link));
-                self.join_if_alone(peer, Instant::now());
+                self.ask(peer, Instant::now());
             }
             Err(error) => {
                 self.shared.meters.dials_failed.increment(1);

@@ -143,6 +143,12 @@ impl Gossip {
             .map(Bytes::from)
     }
 
+    /// The message "be my neighbour if you have room", which the gossip protocol sends only to peers
+    /// that it heard of itself.
+    pub(super) fn ask(&self) -> Option<Bytes> {
+        wire::encode(&screen::ask(self.topic), limits::GOSSIP).ok().map(Bytes::from)
+    }
+
     /// When [`Gossip::tick`] is to be called next.
     pub(super) fn next_deadline(&self) -> Instant {
         let timer = self.timers.first_key_value().map(|((at, _), _)| *at);

@@ -99,6 +99,11 @@ pub(super) fn disconnect(topic: [u8; 32]) -> Message {
     }
 }
 
+/// The message "be my neighbour if you have room".
+pub(super) fn ask(topic: [u8; 32]) -> Message {
+    Message { topic, body: Body::Swarm(Swarm::Neighbor(Priority::Low, None)) }
+}
+
 /// A message that carries `content`, as its first sender sends it.
 #[cfg(test)]
 pub(super) fn broadcast(topic: [u8; 32], content: Bytes) -> Message {

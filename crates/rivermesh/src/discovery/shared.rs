@@ -237,6 +237,11 @@ impl Shared {
         self.tell(&mut state, &changes);
     }
 
+    /// The life of a peer that the catalog lists.
+    pub(super) fn instance(&self, peer: NodeId) -> Option<u64> {
+        self.read(|catalog| catalog.view().get(&peer).map(|peer| peer.instance()))
+    }
+
     pub(super) fn connected(&self, peer: NodeId) {
         let mut state = self.lock();
         let change = state.catalog.connected(peer, self.clock());

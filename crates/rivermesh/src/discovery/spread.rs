@@ -320,32 +320,37 @@ impl Worker {
         self.membership.look_by(Instant::now() + wait);
     }
 
-    /// Asks a connected peer to become a neighbour, unless there are enough.
-    pub(super) fn join_if_alone(&mut self, peer: NodeId, now: Instant) {
-        if self.departed || self.gossip.neighbours().len() >= ENOUGH {
+    /// Asks a peer to become a neighbour, unless there are enough.
+    ///
+    /// Who has none asks to join, which cannot be denied and makes a full peer drop another one. Who
+    /// has some asks in a way that is granted only where there is room: else nodes that look for a
+    /// third neighbour would take each other's for ever.
+    pub(super) fn ask(&mut self, peer: NodeId, now: Instant) {
+        let count = self.gossip.neighbours().len();
+        if self.departed || count >= ENOUGH || self.gossip.neighbours().contains(&peer) {
             return;
         }
-        self.join([peer], now);
+        let joining = &mut self.membership.joining;
+        joining.retain(|_, at| now.duration_since(*at) < JOINING);
+        if joining.contains_key(&peer) {
+            return;
+        }
+        let first = joining.is_empty();
+        joining.insert(peer, now);
+        if count == 0 && first {
+            let effects = self.gossip.join(vec![peer], now);
+            self.apply(effects);
+        } else if let Some(bytes) = self.gossip.ask() {
+            let effects = self.send(peer, bytes);
+            self.apply(effects);
+        }
     }
 
     /// Asks again, where a request is out that may have been lost.
-    pub(super) fn join_again(&mut self, peer: NodeId, now: Instant) {
+    pub(super) fn ask_again(&mut self, peer: NodeId, now: Instant) {
         if self.membership.joining.remove(&peer).is_some() {
-            self.join([peer], now);
+            self.ask(peer, now);
         }
-    }
-
-    fn join(&mut self, peers: impl IntoIterator<Item = NodeId>, now: Instant) {
-        let joining = &mut self.membership.joining;
-        joining.retain(|_, at| now.duration_since(*at) < JOINING);
-        let neighbours = self.gossip.neighbours();
-        let peers: Vec<_> = peers
-            .into_iter()
-            .filter(|peer| !neighbours.contains(peer) && !joining.contains_key(peer))
-            .collect();
-        joining.extend(peers.iter().map(|peer| (*peer, now)));
-        let effects = self.gossip.join(peers, now);
-        self.apply(effects);
     }
 
     /// Looks for neighbours among the live peers, where there are too few.
@@ -371,7 +376,9 @@ impl Worker {
             self.membership.look_at = now + CONTENT.mul_f64(self.rng.random_range(0.8..1.2));
             return;
         }
-        self.join(candidates, now);
+        for peer in candidates {
+            self.ask(peer, now);
+        }
         let wait = self.membership.wait;
         self.membership.wait = (wait * 2).min(LOOK.1);
         self.membership.look_at = now + LOOK.0 / 2 + wait.mul_f64(self.rng.random());

@@ -11,11 +11,12 @@ use std::{
 
 use iroh::EndpointAddr;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use rivermesh_proto::NodeId;
+use rivermesh_proto::{NodeId, catalog::Snapshot, code::Code};
 use tokio::{
     sync::{Mutex, mpsc, oneshot},
     time::{Instant, sleep_until},
 };
+use tracing::debug;
 
 use super::{
     SyncError,
@@ -66,6 +67,14 @@ pub(super) enum Input {
     Met(Vec<EndpointAddr>),
 }
 
+/// Which life of a peer a connection leads to.
+struct Life {
+    /// As the peer said in the handshake.
+    instance: u64,
+    /// As the catalog said when the connection was made. It may know of a life before or after.
+    listed: Option<u64>,
+}
+
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) peers: Peers,
@@ -80,8 +89,8 @@ pub(super) struct Worker {
     pub(super) membership: Membership,
     pub(super) reconcile: Reconcile,
     pub(super) contacts: Contacts,
-    /// The instance of each connected peer.
-    instances: HashMap<NodeId, u64>,
+    /// Each connected peer.
+    connected: HashMap<NodeId, Life>,
     announce_at: Instant,
     /// When to announce a change of our own entry.
     flush_at: Option<Instant>,
@@ -116,7 +125,7 @@ impl Worker {
             outgoing: HashMap::new(),
             pending: HashMap::new(),
             budgets: HashMap::new(),
-            instances: HashMap::new(),
+            connected: HashMap::new(),
             flush_at: None,
             departed: false,
         }
@@ -129,6 +138,7 @@ impl Worker {
         mut inputs: mpsc::Receiver<Input>,
     ) {
         let shared = Arc::clone(&self.shared);
+        let mut catalog = shared.snapshots.subscribe();
         self.on_time(Instant::now());
         loop {
             let deadline = self.next_deadline();
@@ -138,6 +148,7 @@ impl Worker {
                     None => return,
                 },
                 Some(input) = inputs.recv() => self.on_input(input),
+                Ok(()) = catalog.changed() => self.on_catalog(&catalog.borrow_and_update()),
                 () = shared.renewed.notified() => self.on_renewed(),
                 () = sleep_until(deadline) => self.on_time(Instant::now()),
             }
@@ -181,8 +192,12 @@ impl Worker {
         let (peer, now) = (link.peer(), Instant::now());
         self.shared.connected(peer);
         self.sample(link);
-        let before = self.instances.insert(peer, link.instance());
-        if before.is_some_and(|before| before != link.instance()) {
+        let life = Life {
+            instance: link.instance(),
+            listed: self.shared.instance(peer),
+        };
+        let before = self.connected.insert(peer, life);
+        if before.is_some_and(|before| before.instance != link.instance()) {
             // The peer's process is another one, which knows nothing of being a neighbour.
             self.outgoing.remove(&peer);
             let effects = self.gossip.disconnected(peer, now);
@@ -194,27 +209,21 @@ impl Worker {
         {
             // Another connection is kept; a request to join may have been lost with this one.
             self.outgoing.remove(&peer);
-            self.join_again(peer, now);
+            self.ask_again(peer, now);
         }
         if self.shared.take_outdated(peer) {
             self.sync_with(Arc::clone(link));
         }
-        if link.dialed() {
-            self.join_if_alone(peer, now);
+        if link.dialed() && self.gossip.neighbours().is_empty() {
+            self.ask(peer, now);
         }
     }
 
-    fn on_down(
-        &mut self,
-        peer: NodeId,
-        instance: u64,
-        graceful: bool,
-        code: Option<rivermesh_proto::code::Code>,
-    ) {
+    fn on_down(&mut self, peer: NodeId, instance: u64, graceful: bool, code: Option<Code>) {
         if self.peers.get(peer).is_some() {
             return;
         }
-        self.instances.remove(&peer);
+        self.connected.remove(&peer);
         self.budgets.remove(&peer);
         self.membership.forget(peer);
         self.shared.disconnected(peer);
@@ -222,6 +231,24 @@ impl Worker {
         let effects = self.gossip.disconnected(peer, Instant::now());
         self.apply(effects);
         self.look_after(peer, instance, graceful, code);
+    }
+
+    /// Gives up connections to lives of peers that others know to be over. The transport would
+    /// notice only by silence, and nobody dials a peer while it seems to be connected.
+    fn on_catalog(&self, catalog: &Snapshot) {
+        for (peer, life) in &self.connected {
+            let Some(listed) = catalog.get(peer).map(|peer| peer.instance()) else {
+                continue;
+            };
+            if listed != life.instance
+                && Some(listed) != life.listed
+                && let Some(link) = self.peers.get(*peer)
+                && link.instance() == life.instance
+            {
+                debug!(peer = %peer.fmt_short(), "the peer was restarted");
+                link.close(Code::Duplicate);
+            }
+        }
     }
 
     fn on_renewed(&mut self) {

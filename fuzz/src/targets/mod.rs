@@ -2,9 +2,14 @@
 //!
 //! The fuzzer calls them through the binaries of this package; `cargo test` of the main workspace
 //! includes this file and replays `seeds/` through them (`fuzz_replay.rs` of rivermesh-proto).
+//! What members say of each other is in `members`, what a producer says of items in `items`, the
+//! rest is here.
 //!
-//! To add a decoder: a function here and a line in [`ALL`], a binary in `fuzz_targets/` with its
+//! To add a decoder: a function and a line in [`ALL`], a binary in `fuzz_targets/` with its
 //! entry in `Cargo.toml`, and valid and hostile examples in `seeds/<name>/`.
+
+mod items;
+mod members;
 
 use std::{fmt::Debug, sync::LazyLock};
 
@@ -19,6 +24,9 @@ use rivermesh_proto::{
     wire::{self, DecodeError, EncodeError, PREFIX},
 };
 
+pub use items::{batch, json, schema};
+pub use members::{entry, sync};
+
 /// A target: its name, which is also that of its seeds' folder, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
@@ -27,6 +35,11 @@ pub const ALL: &[Target] = &[
     ("control", control),
     ("handshake", handshake),
     ("invite", invite),
+    ("entry", entry),
+    ("sync", sync),
+    ("schema", schema),
+    ("json", json),
+    ("batch", batch),
 ];
 
 /// A framed control message of a subscription. The first byte chooses which: even for a request, odd for a

@@ -1,0 +1,241 @@
+//! The data frames of a subscription: many items in one run of bytes.
+//!
+//! A frame is `kind: u8`, `length of the body: u32 LE`, body. A sealed batch is a finished frame:
+//! header and items in one [`Bytes`], the same bytes for every consumer, so fanning it out costs a
+//! reference count each.
+//!
+//! | kind | body |
+//! | --- | --- |
+//! | 1 batch | `first: u64 LE`, `count: u32 LE`, `sent_at: u64 LE` (µs since the Unix epoch), then `count` items, each a LEB128 length and that many bytes |
+//! | 3 gap | `from: u64 LE`, `to: u64 LE`: the items `from..to` are not held any more |
+//! | 4 end | `code: u32 LE` (see [`crate::code`]): nothing follows |
+//!
+//! A batch names the whole range of sequence numbers it speaks for (`first..first + count`), and
+//! [`Sequence`] holds a producer to it: what follows must begin exactly where the last frame ended.
+//! (Kind 2 is left for batches that a filter has thinned out.)
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use crate::{Seq, limits};
+
+mod builder;
+mod items;
+mod sequence;
+
+pub use self::{
+    builder::Builder,
+    items::{Batch, Position},
+    sequence::Sequence,
+};
+
+/// Bytes of a frame's header: its kind and the length of its body.
+pub const HEADER: usize = 5;
+/// Bytes of a batch's own words before the first item.
+const BATCH_WORDS: usize = 8 + 4 + 8;
+/// Bytes of the longest length prefix of an item (LEB128 of [`limits::ITEM`]).
+const MAX_PREFIX: usize = 3;
+const _: () = assert!(limits::ITEM < 1 << (7 * MAX_PREFIX));
+const _: () = assert!(limits::FRAME >= HEADER + BATCH_WORDS + MAX_PREFIX + limits::ITEM);
+
+const GAP_BYTES: usize = 16;
+const END_BYTES: usize = 4;
+
+/// What a frame says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Items.
+    Batch,
+    /// Items that the log does not hold any more.
+    Gap,
+    /// The end of the stream.
+    End,
+}
+
+impl Kind {
+    const fn byte(self) -> u8 {
+        match self {
+            Self::Batch => 1,
+            Self::Gap => 3,
+            Self::End => 4,
+        }
+    }
+}
+
+/// Bytes are not a valid frame.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// The kind is not known.
+    #[error("unknown kind of frame {0:#04x}")]
+    UnknownKind(u8),
+    /// The body's length does not fit the kind.
+    #[error("a frame of kind {kind:?} cannot have a body of {got} bytes")]
+    Length {
+        /// The frame's kind.
+        kind: Kind,
+        /// Bytes that it claims.
+        got: usize,
+    },
+    /// An item reaches over the end of the batch.
+    #[error("item {index} of the batch is cut off or has a length that is no valid prefix")]
+    Item {
+        /// The item's index in the batch.
+        index: u32,
+    },
+    /// An item is over the limit.
+    #[error("item {index} of the batch has {got} bytes, the limit is {limit}", limit = limits::ITEM)]
+    ItemTooLarge {
+        /// The item's index in the batch.
+        index: u32,
+        /// Bytes that it claims.
+        got: usize,
+    },
+    /// Bytes follow the last item.
+    #[error("{extra} bytes follow the last item of the batch")]
+    TrailingBytes {
+        /// How many.
+        extra: usize,
+    },
+    /// A batch without items, or a gap without a width.
+    #[error("the frame speaks for no sequence number")]
+    Empty,
+    /// The range of sequence numbers overflows.
+    #[error("the range of sequence numbers overflows")]
+    Overflow,
+    /// The frame does not begin where the last one ended.
+    #[error("the frame begins at {got}, expected {expected}")]
+    OutOfSequence {
+        /// Where it must begin.
+        expected: Seq,
+        /// Where it begins.
+        got: Seq,
+    },
+}
+
+/// The header of a frame, checked against the limits: its length may be used to take memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// What the frame says.
+    pub kind: Kind,
+    /// Bytes of the body.
+    pub len: usize,
+}
+
+impl Header {
+    /// Reads and checks a header.
+    ///
+    /// # Errors
+    /// When the kind is unknown or the length impossible for it.
+    pub fn parse(bytes: [u8; HEADER]) -> Result<Self, FrameError> {
+        let len = u32::from_le_bytes([bytes[1], bytes[2], bytes[3], bytes[4]]) as usize;
+        let (kind, fits) = match bytes[0] {
+            1 => (
+                Kind::Batch,
+                (BATCH_WORDS..=limits::FRAME - HEADER).contains(&len),
+            ),
+            3 => (Kind::Gap, len == GAP_BYTES),
+            4 => (Kind::End, len == END_BYTES),
+            other => return Err(FrameError::UnknownKind(other)),
+        };
+        if fits {
+            Ok(Self { kind, len })
+        } else {
+            Err(FrameError::Length { kind, got: len })
+        }
+    }
+
+    fn write(self, out: &mut [u8]) {
+        out[0] = self.kind.byte();
+        out[1..HEADER].copy_from_slice(&(self.len as u32).to_le_bytes());
+    }
+}
+
+/// A frame as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// Items.
+    Batch(Batch),
+    /// The items `from..to` are not held any more.
+    Gap {
+        /// The first item missed.
+        from: Seq,
+        /// The first item after the gap.
+        to: Seq,
+    },
+    /// The end of the stream, with a number of [`crate::code::Code`].
+    End {
+        /// Why the stream ended.
+        code: u32,
+    },
+}
+
+impl Frame {
+    /// Reads a body whose header was [parsed](Header::parse) before.
+    ///
+    /// # Errors
+    /// When the body is not valid; every item's bounds are checked here, once.
+    pub fn parse(kind: Kind, body: Bytes) -> Result<Self, FrameError> {
+        match kind {
+            Kind::Batch => Batch::parse(body).map(Self::Batch),
+            Kind::Gap => {
+                let (from, to) = (u64_at(&body, 0), u64_at(&body, 8));
+                let (Some(from), Some(to), GAP_BYTES) = (from, to, body.len()) else {
+                    return Err(FrameError::Length {
+                        kind,
+                        got: body.len(),
+                    });
+                };
+                if from >= to {
+                    return Err(FrameError::Empty);
+                }
+                Ok(Self::Gap { from, to })
+            }
+            Kind::End => match u32_at(&body, 0) {
+                Some(code) if body.len() == END_BYTES => Ok(Self::End { code }),
+                _ => Err(FrameError::Length {
+                    kind,
+                    got: body.len(),
+                }),
+            },
+        }
+    }
+}
+
+/// A whole gap frame.
+#[must_use]
+pub fn gap(from: Seq, to: Seq) -> Bytes {
+    let mut frame = [0; HEADER + GAP_BYTES];
+    Header {
+        kind: Kind::Gap,
+        len: GAP_BYTES,
+    }
+    .write(&mut frame);
+    frame[HEADER..HEADER + 8].copy_from_slice(&from.to_le_bytes());
+    frame[HEADER + 8..].copy_from_slice(&to.to_le_bytes());
+    Bytes::copy_from_slice(&frame)
+}
+
+/// A whole end frame.
+#[must_use]
+pub fn end(code: u32) -> Bytes {
+    let mut frame = [0; HEADER + END_BYTES];
+    Header {
+        kind: Kind::End,
+        len: END_BYTES,
+    }
+    .write(&mut frame);
+    frame[HEADER..].copy_from_slice(&code.to_le_bytes());
+    Bytes::copy_from_slice(&frame)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests;
