@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use iroh::{
     Endpoint, EndpointAddr, SecretKey,
     endpoint::{Connection, ConnectionError, RecvStream, SendStream, presets},
 };
-use rivermesh::{Condition, Epoch, NetworkId, NetworkKey, Node, StreamAdvert, StreamName};
+use rivermesh::{Epoch, NetworkId, NetworkKey, Node, StreamAdvert, StreamName};
 use rivermesh_proto::{
     code::Code,
     entry::Entry,
@@ -22,7 +21,7 @@ use rivermesh_tests::{
     cluster::{Cluster, DEADLINE},
     oracle::{Key, Rules, Run},
     process::Usage,
-    recorder::{Driver, Recorder, STREAM, now_us, stream},
+    recorder::{Driver, Recorder, now_us, stream},
     seed::Seed,
 };
 use tokio::{sync::watch, time::timeout};
@@ -343,52 +342,4 @@ async fn a_producer_that_sends_broken_frames_is_asked_again_only_now_and_then() 
     let mut recorder = honest.recorder.spawn(told).await.unwrap();
     honest.driver.send(100).await;
     recorder.cover(&[honest.driver.goal()]).await;
-}
-
-/// Connections that are opened and then say nothing.
-#[tokio::test(flavor = "multi_thread")]
-async fn silent_connections_cost_an_honest_pair_nothing() {
-    let mut cluster = Cluster::new();
-    let mut honest = Honest::new(&mut cluster).await;
-    let victim = honest.nodes[0].addr();
-    honest.exchange(1000).await;
-    let attacker = Attacker::new().await;
-    let before = Usage::own().unwrap();
-    let (mut open, mut refused) = (Vec::new(), 0);
-    for n in 0..1000 {
-        match timeout(
-            DEADLINE,
-            attacker.endpoint.connect(victim.clone(), wire::ALPN),
-        )
-        .await
-        .unwrap()
-        {
-            Ok(connection) => open.push(connection),
-            Err(_) => refused += 1,
-        }
-        if n % 10 == 0 {
-            honest.exchange(100).await;
-        }
-    }
-    // A third party joins in the midst of it.
-    let late = cluster.spawn().await;
-    let mut consumer = late.consumer::<Bytes>().stream(STREAM).build().unwrap();
-    let joined = honest.driver.producer().when(Condition::at_least(2));
-    timeout(DEADLINE, joined).await.unwrap();
-    honest.exchange(100).await;
-    timeout(DEADLINE, consumer.recv()).await.unwrap().unwrap();
-    let after = Usage::own().unwrap();
-    assert!(
-        after.rss_bytes < before.rss_bytes + (32 << 20),
-        "{before} grew to {after}, both ends of {} connections included",
-        open.len()
-    );
-    // All of them are closed in the end, with a code that says why.
-    for connection in &open {
-        let code = closed_with(connection).await;
-        assert!(matches!(code, Code::Timeout | Code::Busy), "{code}");
-    }
-    assert_eq!(open.len() + refused, 1000);
-    assert_eq!(honest.nodes[0].catalog().len(), 3);
-    honest.judge(&Rules::sunny());
 }

@@ -146,7 +146,9 @@ impl Gossip {
     /// The message "be my neighbour if you have room", which the gossip protocol sends only to peers
     /// that it heard of itself.
     pub(super) fn ask(&self) -> Option<Bytes> {
-        wire::encode(&screen::ask(self.topic), limits::GOSSIP).ok().map(Bytes::from)
+        wire::encode(&screen::ask(self.topic), limits::GOSSIP)
+            .ok()
+            .map(Bytes::from)
     }
 
     /// When [`Gossip::tick`] is to be called next.

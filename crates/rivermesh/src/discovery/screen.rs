@@ -101,7 +101,10 @@ pub(super) fn disconnect(topic: [u8; 32]) -> Message {
 
 /// The message "be my neighbour if you have room".
 pub(super) fn ask(topic: [u8; 32]) -> Message {
-    Message { topic, body: Body::Swarm(Swarm::Neighbor(Priority::Low, None)) }
+    Message {
+        topic,
+        body: Body::Swarm(Swarm::Neighbor(Priority::Low, None)),
+    }
 }
 
 /// A message that carries `content`, as its first sender sends it.
