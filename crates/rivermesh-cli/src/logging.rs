@@ -1,13 +1,14 @@
-//! Logs: off unless asked for, always on stderr.
+//! Logs: only warnings unless asked for, always on stderr.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use tracing_subscriber::{EnvFilter, fmt};
 
 /// Starts logging. RUST_LOG wins over the number of `-v`.
 pub(crate) fn start(verbose: u8) {
     let default = match verbose {
-        0 => "off",
+        // What is said of streams, the commands say themselves.
+        0 => "rivermesh::discovery=warn,rivermesh::net=warn",
         1 => "rivermesh=info",
         2 => "rivermesh=debug,iroh=info",
         _ => "rivermesh=trace,iroh=debug",
@@ -16,5 +17,13 @@ pub(crate) fn start(verbose: u8) {
         Ok(filter) if !filter.is_empty() => EnvFilter::new(filter),
         _ => EnvFilter::new(default),
     };
-    fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let log = fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    if verbose == 0 {
+        log.without_time().with_target(false).init();
+    } else {
+        log.init();
+    }
 }

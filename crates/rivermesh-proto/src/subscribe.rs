@@ -5,6 +5,10 @@
 //! [`batch`](crate::batch)), after [`Reply::Refused`] the stream is over. Both messages are control
 //! messages of at most [`limits::CONTROL`] bytes.
 //!
+//! The consumer ends its side of the stream when it has the reply, and not before: only then does
+//! the producer count it. A consumer that loses the connection sooner does not know where it was to
+//! begin, and asks anew, for what is produced from then on; so nothing may be sent on its account.
+//!
 //! Who is admitted is decided elsewhere; this module is only what the two sides say.
 
 use std::fmt;

@@ -48,6 +48,7 @@ impl Local {
             };
             let refusal = match self.core.admit(&self.me, &ask) {
                 Ok((feed, accepted)) => {
+                    self.core.confirm(feed.sub());
                     (failures, last) = (0, None);
                     let end = self.follow(feed, accepted.start).await;
                     self.roster.set(self.me.id(), false);

@@ -3,7 +3,7 @@
 use std::{
     pin::pin,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use iroh::TransportAddr;
@@ -190,21 +190,24 @@ impl Receiver {
             start,
             lag: self.wish.lag,
         };
-        let asked = async {
-            let (mut writer, mut reader) = link.open(StreamKind::Subscribe).await.ok()?;
-            writer.message(&ask, limits::CONTROL).await.ok()?;
-            writer.finish();
-            let reply = reader.message::<Reply>(limits::CONTROL).await.ok()??;
-            Some((reader, reply))
+        let opened = timeout(limits::HANDSHAKE_PHASE, link.open(StreamKind::Subscribe));
+        let Ok(Ok((mut writer, mut reader))) = opened.await else {
+            return End::Lost;
         };
-        let Ok(Some((mut reader, reply))) = timeout(limits::HANDSHAKE_PHASE, asked).await else {
+        let asked = async {
+            writer.message(&ask, limits::CONTROL).await.ok()?;
+            reader.message::<Reply>(limits::CONTROL).await.ok()?
+        };
+        let Ok(Some(reply)) = timeout(limits::HANDSHAKE_PHASE, asked).await else {
+            // Without this, dropping the writer would end our side, as if we had the reply.
+            writer.reset(Code::Timeout);
             return End::Lost;
         };
         let accepted = match reply {
             Reply::Accepted(accepted) => accepted,
             Reply::Refused(refusal) => return self.refused(&refusal, refused).await,
         };
-        *failures = 0;
+        let begun = Instant::now();
         *refused = None;
         let source = match self.accepted(accepted).await {
             Ok(source) => source,
@@ -213,8 +216,15 @@ impl Receiver {
                 return end;
             }
         };
+        // Our side's end tells the producer that we know where we begin. From here on, what is not
+        // received is missed.
+        writer.finish();
         self.roster.set(self.producer, true);
         let end = self.read(&mut reader, &source).await;
+        // A producer that accepts and then breaks off is no better than one that cannot be reached.
+        if begun.elapsed() >= self.wish.retry.max {
+            *failures = 0;
+        }
         if !matches!(end, End::Said(_)) {
             reader.stop(Code::Closed);
         }

@@ -11,7 +11,7 @@ use iroh::EndpointAddr;
 use rand::{RngExt, seq::IteratorRandom};
 use rivermesh_proto::{NodeId, code::Code};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::{
     shared::Shared,
@@ -19,6 +19,8 @@ use super::{
 };
 use crate::net::{ConnectError, Peers, Use};
 
+/// Contacts that refuse this node and are told to the log, at most.
+const SHUT_OUT: usize = 64;
 /// Addresses that are tried for as long as no peer is found. The oldest gives way.
 const CONTACTS: usize = 64;
 /// Probes that wait for the budget.
@@ -33,6 +35,8 @@ const GOODBYE: Duration = Duration::from_millis(300);
 pub(super) struct Contacts {
     known: VecDeque<Contact>,
     dialing: HashSet<NodeId>,
+    /// Contacts that do not take this node for a member, told to the log once each.
+    shut_out: HashSet<NodeId>,
     /// Peers whose connection was lost, and that are being dialed again.
     redialing: HashSet<NodeId>,
     probes: VecDeque<NodeId>,
@@ -55,6 +59,7 @@ impl Contacts {
         let mut contacts = Self {
             known: VecDeque::new(),
             dialing: HashSet::new(),
+            shut_out: HashSet::new(),
             redialing: HashSet::new(),
             probes: VecDeque::new(),
             probing: HashSet::new(),
@@ -156,6 +161,7 @@ impl Worker {
         self.contacts.dialing.remove(&peer);
         match result {
             Ok(link) => {
+                self.contacts.shut_out.remove(&peer);
                 let known = self.contacts.known.iter_mut();
                 if let Some(contact) = known.into_iter().find(|contact| contact.addr.id == peer) {
                     contact.wait = RETRY.0;
@@ -166,7 +172,22 @@ impl Worker {
             Err(error) => {
                 self.shared.meters.dials_failed.increment(1);
                 debug!(peer = %peer.fmt_short(), %error, "a contact cannot be reached");
+                if let ConnectError::Handshake { code, .. } = error
+                    && code == Some(Code::Unauthorized)
+                {
+                    self.on_shut_out(peer);
+                }
             }
+        }
+    }
+
+    /// A contact refused this node as no member of the network. It is tried again, in case that
+    /// changes, but whoever runs this node should know.
+    fn on_shut_out(&mut self, peer: NodeId) {
+        let told = &mut self.contacts.shut_out;
+        if told.len() < SHUT_OUT && told.insert(peer) {
+            let peer = peer.fmt_short();
+            warn!(%peer, "a node refuses this one: it has another network key, or another network");
         }
     }
 

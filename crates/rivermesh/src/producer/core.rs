@@ -59,10 +59,20 @@ pub(crate) struct Sub {
     pub(crate) since: Instant,
     /// Cancelled when the consumer is no longer admitted.
     pub(crate) cut: CancellationToken,
+    /// Whether the consumer is known to know that it is admitted. One that does not, because its
+    /// connection broke, begins anew, without a claim to what was sent in between; so nothing is
+    /// sent on its account.
+    pub(crate) confirmed: AtomicBool,
     pub(crate) items: AtomicU64,
     pub(crate) bytes: AtomicU64,
     pub(crate) missed: AtomicU64,
     pub(crate) position: AtomicU64,
+}
+
+impl Sub {
+    fn counts(&self) -> bool {
+        self.confirmed.load(Ordering::Acquire) && !self.cut.is_cancelled()
+    }
 }
 
 /// A produced stream.
@@ -231,6 +241,7 @@ impl Core {
             lag: ask.lag,
             since: Instant::now(),
             cut: self.tasks.token().child_token(),
+            confirmed: AtomicBool::new(false),
             items: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             missed: AtomicU64::new(0),
@@ -268,7 +279,6 @@ impl Core {
             schema: ask.fingerprint.is_none().then(|| self.schema_bytes.clone()),
         };
         let feed = Feed::new(Arc::clone(self), sub, id, cursor, pin);
-        self.changed.notify_one();
         Ok((feed, accepted))
     }
 
@@ -277,6 +287,12 @@ impl Core {
             .require
             .iter()
             .all(|predicate| predicate(peer))
+    }
+
+    /// Counts a subscription from now on: its consumer knows of it.
+    pub(crate) fn confirm(&self, sub: &Sub) {
+        sub.confirmed.store(true, Ordering::Release);
+        self.changed.notify_one();
     }
 
     /// Takes a subscription out.
@@ -313,11 +329,11 @@ impl Core {
             // A peer that has left the catalog but not the connection is judged no more.
             match snapshot.get(&sub.peer) {
                 Some(peer) if !self.admits(peer) => sub.cut.cancel(),
-                Some(peer) => peers.push(Arc::clone(peer)),
-                None => {}
+                Some(peer) if sub.counts() => peers.push(Arc::clone(peer)),
+                _ => {}
             }
         }
-        let consumers = subs.iter().filter(|sub| !sub.cut.is_cancelled()).count();
+        let consumers = subs.iter().filter(|sub| sub.counts()).count();
         let closed = self.is_closed();
         let met = self
             .settings
@@ -346,6 +362,7 @@ impl Core {
         let next = self.log().next();
         self.subs()
             .values()
+            .filter(|sub| sub.counts())
             .map(|sub| Subscriber::of(sub, next))
             .collect()
     }

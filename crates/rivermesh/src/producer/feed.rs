@@ -64,6 +64,11 @@ impl Feed {
         &self.core
     }
 
+    /// The subscription.
+    pub(crate) fn sub(&self) -> &Arc<Sub> {
+        &self.sub
+    }
+
     /// Cancelled when the consumer is no longer admitted.
     pub(crate) fn cut(&self) -> &CancellationToken {
         &self.sub.cut

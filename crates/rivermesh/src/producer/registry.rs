@@ -177,8 +177,6 @@ impl Producers {
                 return writer.reset(Code::BadFrame);
             }
         };
-        // A consumer has nothing more to say on this stream.
-        reader.stop(Code::Closed);
         let admitted = self.admit(&link, &ask);
         let (feed, reply) = match admitted {
             Ok((feed, accepted)) => (Some(feed), Reply::Accepted(accepted)),
@@ -187,8 +185,17 @@ impl Producers {
         let written = timeout_at(deadline, writer.message(&reply, limits::CONTROL)).await;
         match (feed, written) {
             (Some(feed), Ok(Ok(()))) => {
-                let tasks = feed.core().tasks.clone();
-                tasks.spawn("sender", sender::run(feed, writer, link, self.0.drain));
+                let (core, sub) = (Arc::clone(feed.core()), Arc::clone(feed.sub()));
+                core.tasks
+                    .spawn("sender", sender::run(feed, writer, link, self.0.drain));
+                // A consumer has nothing more to say, and ends its side when it has the reply.
+                match timeout_at(deadline, reader.body(0)).await {
+                    Ok(Ok(None)) => core.confirm(&sub),
+                    _ => {
+                        reader.stop(Code::Timeout);
+                        sub.cut.cancel();
+                    }
+                }
             }
             (None, Ok(Ok(()))) => finish(writer).await,
             _ => writer.reset(Code::Timeout),

@@ -1,0 +1,8 @@
+//! The built program, end to end: real processes, real QUIC on loopback, nothing shared between
+//! tests. Each test has folders, networks and deadlines of its own.
+
+mod bench;
+mod demo;
+mod network;
+mod streams;
+mod tool;

@@ -1,0 +1,194 @@
+//! `pub` and `sub`.
+
+use std::{
+    io::Read,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::tool::{DEADLINE, Place};
+
+#[test]
+fn lines_of_text_arrive_as_json_strings() {
+    let place = Place::new();
+    let sub = place.start(&["sub", "chat", "--count", "3"]);
+    let sent = place
+        .run(&["pub", "chat"], "one\ntwo \"quoted\"\nthree\n")
+        .good();
+    let got = sub.finish().good();
+    assert_eq!(
+        got.json(),
+        [json!("one"), json!("two \"quoted\""), json!("three")]
+    );
+    assert!(sent.stderr.contains("sent 3 items"), "{}", sent.stderr);
+}
+
+#[test]
+fn rows_of_csv_arrive_as_typed_objects_in_the_order_of_the_columns() {
+    let place = Place::new();
+    let file = place.file(
+        "f.csv",
+        "origin,delay,late,note\nJFK,3,true,NA\nEWR,-2,false,x\n",
+    );
+    let sub = place.start(&["sub", "flights", "--count", "2"]);
+    place.run(&["pub", "flights", &file], "").good();
+    let got = sub.finish().good();
+    assert_eq!(
+        got.lines,
+        [
+            r#"{"origin":"JFK","delay":3,"late":true,"note":null}"#,
+            r#"{"origin":"EWR","delay":-2,"late":false,"note":"x"}"#,
+        ]
+    );
+}
+
+#[test]
+fn json_arrives_as_it_was_and_a_bad_line_is_named_and_left_out() {
+    let place = Place::new();
+    let sub = place.start(&["sub", "log", "--count", "3", "--events"]);
+    let input = "{\"z\":1,\"a\":[true,null]}\n{\"z\":\n7\n\"text\"\n";
+    let sent = place.run(&["pub", "log", "--format", "json"], input).good();
+    assert!(sent.stderr.contains("line 2: not JSON"), "{}", sent.stderr);
+    assert!(
+        sent.stderr.contains("1 bad record left out"),
+        "{}",
+        sent.stderr
+    );
+    let got = sub.finish().good();
+    assert_eq!(got.lines, [r#"{"z":1,"a":[true,null]}"#, "7", "\"text\""]);
+    let events: Vec<serde_json::Value> = got
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(events[0]["event"], "joined");
+}
+
+#[test]
+fn a_bad_line_can_end_it() {
+    let place = Place::new();
+    let sub = place.start(&["sub", "log", "--count", "1"]);
+    let args = ["pub", "log", "--format", "json", "--on-error", "stop"];
+    let sent = place.run(&args, "1\n}\n2\n");
+    assert_eq!(sent.status.code(), Some(1));
+    assert!(sent.stderr.contains("line 2: not JSON"), "{}", sent.stderr);
+    assert_eq!(sub.finish().good().lines, ["1"]);
+}
+
+#[test]
+fn only_the_named_producer_is_printed_with_where_items_are_from() {
+    let place = Place::new();
+    let args = ["sub", "chat", "--from", "good", "--count", "2", "--meta"];
+    let sub = place.start(&args);
+    let mut bad = place.start(&["pub", "chat", "--name", "bad", "--wait-for", "0"]);
+    bad.write("no\nno\n");
+    place
+        .run(&["pub", "chat", "--name", "good"], "yes\nYES\n")
+        .good();
+    let got = sub.finish().good().json();
+    let items: Vec<_> = got.iter().map(|line| &line["item"]).collect();
+    assert_eq!(items, ["yes", "YES"]);
+    assert_eq!((&got[0]["seq"], &got[1]["seq"]), (&json!(0), &json!(1)));
+    assert_eq!(got[0]["producer"].as_str().unwrap().len(), 64);
+    assert!(got[0]["sent_at"].as_str().unwrap().ends_with('Z'));
+}
+
+#[test]
+fn items_of_a_derived_type_are_shown_as_json() {
+    let place = Place::new();
+    let args = [
+        "sub",
+        "weather/reading",
+        "--count",
+        "2",
+        "--tag",
+        "demo-consumer",
+    ];
+    let sub = place.start(&args);
+    // A station of the demo waits for consumers that are tagged so.
+    let args = [
+        "demo-station",
+        "--origin=JFK",
+        "--speed=max",
+        "--consumers=1",
+    ];
+    let _station = place.start(&[&args[..], &["--first-row=0", "--end-row=2"]].concat());
+    let got = sub.finish().good();
+    let first = &got.json()[0];
+    let fields: Vec<_> = first.as_object().unwrap().keys().collect();
+    assert_eq!(fields[..5], ["origin", "year", "month", "day", "hour"]);
+    assert_eq!(first["year"], 2013);
+    assert!(
+        first["temp"].is_number() && first["wind_gust"].is_null(),
+        "{first}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_is_a_normal_end() {
+    let place = Place::new();
+    let mut command = place.command(&["sub", "numbers"]);
+    let mut sub = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut publisher = place.start(&["pub", "numbers", "--linger"]);
+    for _ in 0..2000 {
+        publisher.write("a line that is long enough to fill a pipe, in the end\n");
+    }
+    let mut byte = [0];
+    let mut stdout = sub.stdout.take().unwrap();
+    stdout.read_exact(&mut byte).unwrap();
+    drop(stdout);
+    let deadline = Instant::now() + DEADLINE;
+    let status = loop {
+        publisher.write("and another line\n");
+        if let Some(status) = sub.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "sub goes on without a reader");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert!(status.success(), "{status}");
+    let mut said = String::new();
+    sub.stderr.unwrap().read_to_string(&mut said).unwrap();
+    assert!(!said.contains("error") && !said.contains("panic"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_is_a_normal_end() {
+    let place = Place::new();
+    let sub = place.start(&["sub", "chat"]);
+    let mut publisher = place.start(&["pub", "chat", "--linger"]);
+    let mut node = place.start(&["node"]);
+    publisher.write("hello\n");
+    node.line_with("joined");
+    node.line_with("joined");
+    for process in [sub, publisher, node] {
+        process.interrupt();
+        process.finish().good();
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_said_in_words() {
+    let place = Place::new();
+    let bad = place.run(&["pub", "no spaces please"], "x\n");
+    assert_eq!(bad.status.code(), Some(2));
+    assert!(bad.stderr.contains("not a stream name"), "{}", bad.stderr);
+    let bad = place.run(&["pub", "x", "/no/such/file"], "");
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(
+        bad.stderr.contains("cannot read /no/such/file"),
+        "{}",
+        bad.stderr
+    );
+    let bad = place.run(&["sub", "x", "--join", "nonsense"], "");
+    assert_eq!(bad.status.code(), Some(2));
+    assert!(bad.stderr.contains("not an invite"), "{}", bad.stderr);
+}
