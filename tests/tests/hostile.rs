@@ -1,6 +1,12 @@
 //! Peers that do not keep to the protocol: closed with a code of the one table, at the cost of
 //! nobody else.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests fail the test"
+)]
+
 use std::time::Duration;
 
 use iroh::{
