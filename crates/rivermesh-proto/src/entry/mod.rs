@@ -175,7 +175,8 @@ impl Entry {
         ))
     }
 
-    /// Whether the two say the same, apart from the revision.
+    /// Whether the two say the same to a program: apart from the revision, and from the interval,
+    /// which follows the size of the network.
     #[must_use]
     pub fn same_content(&self, other: &Self) -> bool {
         self.network == other.network
@@ -185,7 +186,6 @@ impl Entry {
             && self.addrs == other.addrs
             && self.streams == other.streams
             && self.instance == other.instance
-            && self.refresh_s == other.refresh_s
     }
 
     /// Checks and signs the entry.
