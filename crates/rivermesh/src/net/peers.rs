@@ -266,6 +266,7 @@ impl Peers {
         if let Some(hint) = hint {
             address.addrs.extend(hint.addrs);
         }
+        debug!(peer = %peer.fmt_short(), addrs = ?address.addrs, "dialing");
         let connection = self.0.endpoint.connect(address, wire::ALPN).await;
         let connection = connection.map_err(|error| ConnectError::Unreachable {
             peer,
