@@ -60,18 +60,13 @@ async fn main() -> Result {
     camera.endpoint().close().await;
     camera.shutdown().await;
     let (camera, frames) = start_camera(&room, &key).await?;
-    loop {
-        match soon("a reset", consumer.next_event()).await? {
-            Some(Event::Reset { producer, old, new }) => {
-                println!(
-                    "{} began anew: {old} is over, {new} is now",
-                    producer.fmt_short()
-                );
-                assert_eq!(new, frames.epoch());
-                break;
-            }
-            event => return Err(format!("unexpected: {event:?}").into()),
+    match soon("a reset", consumer.next_event()).await? {
+        Some(Event::Reset { producer, old, new }) => {
+            let producer = producer.fmt_short();
+            println!("{producer} began anew: {old} is over, {new} is now");
+            assert_eq!(new, frames.epoch());
         }
+        event => return Err(format!("unexpected: {event:?}").into()),
     }
     frames.send(frame).await?;
     camera.shutdown().await;

@@ -36,12 +36,17 @@ fn benches(criterion: &mut Criterion) {
     let network = NetworkId::of("bench");
     let local = SecretKey::from_bytes(&[200; 32]).public();
     let records = records(network);
-    let now = Clock { mono: Duration::ZERO, wall_us: WALL_US };
+    let now = Clock {
+        mono: Duration::ZERO,
+        wall_us: WALL_US,
+    };
     let empty = || Catalog::new(local, network, Config::default());
     let full = || {
         let mut catalog = empty();
         for record in &records {
-            catalog.admit(record.clone(), Source::Gossip, now).expect("a new entry is taken");
+            catalog
+                .admit(record.clone(), Source::Gossip, now)
+                .expect("a new entry is taken");
         }
         catalog
     };

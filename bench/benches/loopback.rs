@@ -9,7 +9,9 @@ use rivermesh::{Condition, Consumer, Lag, LagSet, Producer};
 use rivermesh_bench::node;
 use tokio::runtime::Runtime;
 
-async fn streams(consumers: usize) -> (Vec<rivermesh::Node>, Producer<Bytes>, Vec<Consumer<Bytes>>) {
+async fn streams(
+    consumers: usize,
+) -> (Vec<rivermesh::Node>, Producer<Bytes>, Vec<Consumer<Bytes>>) {
     let name = format!("bench-{consumers}-{:?}", std::process::id());
     let first = node(&name, &[]).await;
     let producer = first
@@ -32,7 +34,9 @@ async fn streams(consumers: usize) -> (Vec<rivermesh::Node>, Producer<Bytes>, Ve
 fn benches(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime starts");
     let mut group = criterion.benchmark_group("loopback");
-    group.sample_size(10).measurement_time(Duration::from_secs(5));
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(5));
     for consumers in [1, 8] {
         let (_nodes, producer, mut receivers) = runtime.block_on(streams(consumers));
         for size in [32, 256, 4096] {
@@ -61,13 +65,18 @@ async fn deliver(
     let (producer, item) = (producer.clone(), item.clone());
     let sending = tokio::spawn(async move {
         for _ in 0..items {
-            producer.send(item.clone()).await.expect("the stream is open");
+            producer
+                .send(item.clone())
+                .await
+                .expect("the stream is open");
         }
     });
     let taking = receivers.iter_mut().map(|consumer| async move {
         let (mut taken, mut buffer) = (0, Vec::new());
         while taken < items {
-            taken += consumer.recv_many(&mut buffer, 4096.min(items - taken)).await;
+            taken += consumer
+                .recv_many(&mut buffer, 4096.min(items - taken))
+                .await;
             buffer.clear();
         }
     });

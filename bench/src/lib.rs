@@ -38,7 +38,11 @@ impl Reading {
 /// When the node cannot be started.
 pub async fn node(name: &str, others: &[&Node]) -> Node {
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-    let builder = Node::builder(name).bind(loopback).rendezvous(Rendezvous::Off);
-    let builder = others.iter().fold(builder, |builder, node| builder.bootstrap(node.addr()));
+    let builder = Node::builder(name)
+        .bind(loopback)
+        .rendezvous(Rendezvous::Off);
+    let builder = others
+        .iter()
+        .fold(builder, |builder, node| builder.bootstrap(node.addr()));
     builder.spawn().await.expect("a node on loopback starts")
 }

@@ -1,4 +1,5 @@
 //! Every example runs, ends by itself, and says what it shows; the README has the first of them.
+#![allow(clippy::unwrap_used, reason = "a test's helpers may panic")]
 
 use std::{
     fs,

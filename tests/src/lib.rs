@@ -7,6 +7,7 @@
 //! | [`process`] | what a process holds (memory, descriptors, threads), and whether that stays flat |
 //! | [`recorder`] | the oracle's journals, kept by the SDK's handles |
 //! | [`cluster`], [`host`] | nodes on loopback, and runtimes that can be frozen under them |
+//! | [`peer`] | nodes in processes of their own, to be killed |
 //! | [`seed`] | the seed of a run, from the environment or random, printed when the test fails |
 //!
 //! The oracle depends on nothing of the code under test but the names of things in
@@ -15,6 +16,7 @@
 pub mod cluster;
 pub mod host;
 pub mod oracle;
+pub mod peer;
 pub mod process;
 pub mod recorder;
 pub mod seed;

@@ -1,5 +1,7 @@
 //! What happens to a consumer that is slower than its producer: what it asked for, and it is told.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 use std::time::Duration;
 
 use rivermesh::{

@@ -1,5 +1,7 @@
 //! When items are taken, who waits for it, and that nobody waits for ever.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 use std::{
     sync::{
         Arc,

@@ -14,6 +14,7 @@ use rivermesh_tests::{
     oracle::{Key, Rules, Run},
     recorder::{ANY_LAG, Driver, Note, Recorder, STREAM},
     seed::Seed,
+    wait::eventually,
 };
 use tokio::{
     sync::watch,
@@ -100,13 +101,17 @@ async fn a_node_that_has_shut_down_says_so_everywhere() {
         tokio::spawn(async move { producer.send(item()).await })
     };
     let mut watching = b.consumer::<Bytes>().stream("other").build().unwrap();
-    timeout(DEADLINE, async {
-        while b.catalog().get(&a.id()).is_none() {
-            b.watch_catalog().changed().await.unwrap();
-        }
-    })
-    .await
-    .unwrap();
+    // Both have heard from each other by gossip.
+    for (node, other) in [(&a, &b), (&b, &a)] {
+        node.add_tag("settled").unwrap();
+        let heard = || {
+            other
+                .catalog()
+                .get(&node.id())
+                .is_some_and(|peer| peer.has_tag("settled"))
+        };
+        eventually(DEADLINE, heard).await;
+    }
     timeout(DEADLINE, a.shutdown()).await.unwrap();
     // Again, and on a handle that is left.
     timeout(DEADLINE, a.clone().shutdown()).await.unwrap();

@@ -24,8 +24,8 @@ mod targets;
 fn mutations(target: &str) -> usize {
     match target {
         "sync" => 100,
-        "entry" => 1000,
-        _ => 2000,
+        "entry" => 700,
+        _ => 1500,
     }
 }
 

@@ -18,12 +18,19 @@ use thiserror::Error;
 use super::{Field, Schema, VariantShape};
 use crate::limits;
 
-/// JSON that an item may turn into, whatever its bytes say. See [`decode`].
+/// Bytes of memory that an item may turn into, whatever its bytes say. See [`decode`].
 const BASE_BUDGET: usize = 64 * 1024;
-/// JSON that each byte of an item may turn into.
-const BUDGET_PER_BYTE: usize = 128;
-/// What a value costs besides its text: about what it takes in memory.
-const VALUE_COST: usize = 32;
+/// Bytes of memory that each byte of an item may turn into: enough for an object, the smallest of
+/// which has one flag.
+const BUDGET_PER_BYTE: usize = 1024;
+/// Bytes of memory that an item may turn into at most.
+const MOST_BUDGET: usize = 128 * limits::ITEM;
+/// Bytes that a value takes besides its text, the room that growing arrays keep included.
+const VALUE_COST: usize = 64;
+/// Bytes that an object takes as soon as it has a field: a node of a B-tree, with room for eleven.
+const OBJECT_COST: usize = 640;
+/// Bytes that a field of an object takes besides name and value: nodes may be half full.
+const FIELD_COST: usize = 64;
 
 /// Bytes could not be read by a schema.
 #[derive(Debug, Error)]
@@ -80,10 +87,11 @@ pub enum DecodeError {
 
 /// Reads the bytes of one item by its schema.
 ///
-/// Both may come from a peer. Recursion is bounded by [`limits::SCHEMA_DEPTH`]; memory by
-/// 64 KiB and 128 bytes for each byte of the item, so that a schema with long names and many
-/// fields of no size cannot blow up a small item. Accepts exactly the bytes that postcard would
-/// accept for the type.
+/// Both may come from a peer. Recursion is bounded by [`limits::SCHEMA_DEPTH`]; memory by 64 KiB
+/// and 1 KiB for each byte of the item, and by 128 MiB in all, so that a schema with long names and
+/// many fields of no size cannot blow up a small item, nor many small objects a large one. (A
+/// payload that is JSON already takes at most some 130 times its size.) Accepts exactly the bytes
+/// that postcard would accept for the type, within these bounds.
 ///
 /// # Errors
 /// When the bytes do not follow the schema, end early, or go on behind it.
@@ -95,10 +103,11 @@ pub fn decode(schema: &Schema, bytes: &[u8]) -> Result<Value, DecodeError> {
         Schema::Opaque { name } => return Err(DecodeError::Opaque { name: name.clone() }),
         _ => {}
     }
+    let budget = BASE_BUDGET.saturating_add(bytes.len().saturating_mul(BUDGET_PER_BYTE));
     let mut reader = Reader {
         rest: bytes,
         total: bytes.len(),
-        budget: BASE_BUDGET.saturating_add(bytes.len().saturating_mul(BUDGET_PER_BYTE)),
+        budget: budget.min(MOST_BUDGET),
     };
     let value = reader.value(schema, 1)?;
     if !reader.rest.is_empty() {
@@ -152,6 +161,8 @@ impl<'a> Reader<'a> {
             }
             Schema::Seq(element) => {
                 let count = self.length()?;
+                // The first element takes room for four.
+                self.spend(count.min(1) * 2 * VALUE_COST)?;
                 let mut elements = Vec::new();
                 for _ in 0..count {
                     elements.push(self.value(element, depth + 1)?);
@@ -174,6 +185,9 @@ impl<'a> Reader<'a> {
                         index,
                     })?;
                 self.spend(variant.name.len())?;
+                if variant.shape != VariantShape::Unit {
+                    self.spend(OBJECT_COST + FIELD_COST)?;
+                }
                 let content = match &variant.shape {
                     VariantShape::Unit => return Ok(variant.name.clone().into()),
                     VariantShape::NewType(inner) => self.value(inner, depth + 1)?,
@@ -193,7 +207,11 @@ impl<'a> Reader<'a> {
     }
 
     fn parts(&mut self, parts: &[Schema], depth: usize) -> Result<Value, DecodeError> {
-        let mut values = Vec::new();
+        // Each part will spend it.
+        if parts.len() > self.budget / VALUE_COST {
+            return Err(self.out_of_proportion());
+        }
+        let mut values = Vec::with_capacity(parts.len());
         for part in parts {
             values.push(self.value(part, depth + 1)?);
         }
@@ -202,8 +220,11 @@ impl<'a> Reader<'a> {
 
     fn fields(&mut self, fields: &[Field], depth: usize) -> Result<Value, DecodeError> {
         let mut object = Map::new();
+        if !fields.is_empty() {
+            self.spend(OBJECT_COST)?;
+        }
         for field in fields {
-            self.spend(VALUE_COST + field.name.len())?;
+            self.spend(FIELD_COST + field.name.len())?;
             let value = self.value(&field.schema, depth + 1)?;
             object.insert(field.name.clone(), value);
         }
@@ -214,8 +235,11 @@ impl<'a> Reader<'a> {
         let count = self.length()?;
         if is_text(key) {
             let mut object = Map::new();
+            if count > 0 {
+                self.spend(OBJECT_COST)?;
+            }
             for _ in 0..count {
-                self.spend(VALUE_COST)?;
+                self.spend(FIELD_COST)?;
                 if let Value::String(key) = self.value(key, depth + 1)? {
                     object.insert(key, self.value(value, depth + 1)?);
                 }
@@ -224,6 +248,7 @@ impl<'a> Reader<'a> {
         }
         let mut pairs = Vec::new();
         for _ in 0..count {
+            self.spend(VALUE_COST)?;
             let pair = vec![self.value(key, depth + 1)?, self.value(value, depth + 1)?];
             pairs.push(Value::Array(pair));
         }
@@ -234,8 +259,12 @@ impl<'a> Reader<'a> {
         self.budget = self
             .budget
             .checked_sub(cost)
-            .ok_or(DecodeError::OutOfProportion { bytes: self.total })?;
+            .ok_or_else(|| self.out_of_proportion())?;
         Ok(())
+    }
+
+    fn out_of_proportion(&self) -> DecodeError {
+        DecodeError::OutOfProportion { bytes: self.total }
     }
 
     fn flag(&mut self) -> Result<bool, DecodeError> {
@@ -262,6 +291,8 @@ impl<'a> Reader<'a> {
 
     fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
         let length = self.length()?;
+        // As base64 it is a third more.
+        self.spend(length.saturating_mul(2))?;
         self.take(length)
     }
 

@@ -3,7 +3,7 @@
 use std::{
     pin::pin,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use iroh::TransportAddr;
@@ -207,7 +207,7 @@ impl Receiver {
             Reply::Accepted(accepted) => accepted,
             Reply::Refused(refusal) => return self.refused(&refusal, refused).await,
         };
-        *failures = 0;
+        let begun = Instant::now();
         *refused = None;
         let source = match self.accepted(accepted).await {
             Ok(source) => source,
@@ -221,6 +221,10 @@ impl Receiver {
         writer.finish();
         self.roster.set(self.producer, true);
         let end = self.read(&mut reader, &source).await;
+        // A producer that accepts and then breaks off is no better than one that cannot be reached.
+        if begun.elapsed() >= self.wish.retry.max {
+            *failures = 0;
+        }
         if !matches!(end, End::Said(_)) {
             reader.stop(Code::Closed);
         }

@@ -146,6 +146,11 @@ impl Roster {
         self.changed.notify_one();
     }
 
+    /// Whether a producer's items can come now.
+    pub(super) fn is_connected(&self, producer: &NodeId) -> bool {
+        lock(&self.connected).contains(producer)
+    }
+
     /// The producers whose items can come now.
     pub(super) fn connected(&self) -> Vec<NodeId> {
         lock(&self.connected).clone()

@@ -103,6 +103,9 @@ impl Worker {
                 continue;
             };
             let reason = match snapshot.get(producer) {
+                // One that said goodbye has sent all it had before: that is read first, and the
+                // roster tells when the connection has ended.
+                None if self.roster.is_connected(producer) => continue,
                 None => LeaveReason::Gone,
                 Some(peer) if !self.qualifies(peer) => LeaveReason::NotEligible,
                 Some(_) => continue,

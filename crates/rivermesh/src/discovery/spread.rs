@@ -233,6 +233,7 @@ impl Worker {
         if self.departed || link.is_closed() {
             return;
         }
+        let stranger = screened.broadcast && !self.gossip.neighbours().contains(&peer);
         if let Some((id, content)) = &screened.content {
             if !self.gossip.was_passed(id) {
                 if !self.judge(link, content) {
@@ -240,12 +241,19 @@ impl Worker {
                 }
                 self.gossip.pass(*id);
             }
-            if !self.gossip.neighbours().contains(&peer) {
+            if stranger {
                 self.disown(peer, now);
             }
+        } else if stranger {
+            return;
         }
         let effects = self.gossip.receive(peer, screened.message, now);
         self.apply(effects);
+        if stranger {
+            // The protocol has made it a branch of its tree, and would announce to it for ever.
+            let effects = self.gossip.disconnected(peer, now);
+            self.apply(effects);
+        }
     }
 
     /// Whether a record that came by gossip is worth passing on.

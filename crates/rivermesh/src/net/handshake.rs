@@ -49,7 +49,7 @@ impl Failure {
     pub(crate) fn code(&self) -> Code {
         match self {
             Self::Timeout => Code::Timeout,
-            Self::Read(ReadError::Message(_) | ReadError::Frame(_)) => Code::Malformed,
+            Self::Read(ReadError::Message(error)) => error.code(),
             Self::Refused(error) => error.code(),
             _ => Code::Protocol,
         }

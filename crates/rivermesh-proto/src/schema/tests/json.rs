@@ -4,7 +4,10 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::schema::json::{DecodeError, decode};
+use crate::{
+    limits,
+    schema::json::{DecodeError, decode},
+};
 
 fn decoded<T: Serialize + serde::de::DeserializeOwned>(value: &T) -> serde_json::Value {
     let schema = trace_type::<T>().unwrap();
@@ -181,6 +184,42 @@ fn everything() -> impl Strategy<Value = Everything> {
             unit: (),
         }
     })
+}
+
+/// A sequence of `count` elements whose bytes are all 1.
+fn ones(element: Schema, count: usize, width: usize) -> Result<serde_json::Value, DecodeError> {
+    let mut item = postcard::to_stdvec(&count).unwrap();
+    item.resize(item.len() + count * width, 1);
+    decode(&Schema::Seq(Box::new(element)), &item)
+}
+
+// Each object takes some 650 bytes of memory, however small it is as JSON.
+#[test]
+fn many_small_objects_are_bounded_by_what_they_take() {
+    let wrapped = |inner| Schema::Struct {
+        name: "Wrapped".into(),
+        fields: vec![field("a", inner)],
+    };
+    let chosen = Schema::Enum {
+        name: "Chosen".into(),
+        variants: vec![variant(
+            "A",
+            1,
+            VariantShape::NewType(Box::new(Schema::Unit)),
+        )],
+    };
+    let point = Schema::Struct {
+        name: "Point".into(),
+        fields: vec![field("x", Schema::F32), field("y", Schema::F32)],
+    };
+    assert!(ones(wrapped(Schema::U8), 10_000, 1).is_ok());
+    assert!(ones(point, limits::ITEM / 8 - 1, 8).is_ok());
+    for element in [wrapped(Schema::U8), chosen.clone(), wrapped(chosen)] {
+        assert!(matches!(
+            ones(element, limits::ITEM - 3, 1),
+            Err(DecodeError::OutOfProportion { .. })
+        ));
+    }
 }
 
 proptest! {
