@@ -56,7 +56,7 @@ async fn run(cli: Cli) -> Result<bool> {
         Command::Demo(args) => Box::pin(demo::run(&args, cli.verbose)).await,
         Command::Bench(args) => Box::pin(bench::run(&args)).await,
         Command::Completions(args) => {
-            let mut command = Cli::command();
+            let mut command = shown(&Cli::command());
             clap_complete::generate(args.shell, &mut command, "rivermesh", &mut io::stdout());
             Ok(true)
         }
@@ -64,4 +64,12 @@ async fn run(cli: Cli) -> Result<bool> {
         Command::DemoConsumer(args) => Box::pin(demo::consumer(&args)).await,
         Command::BenchConsumers(args) => Box::pin(bench::consumers(&args)).await,
     }
+}
+
+/// A command without the subcommands that only the program itself uses.
+fn shown(command: &clap::Command) -> clap::Command {
+    let subcommands = command.get_subcommands();
+    clap::Command::new("rivermesh")
+        .args(command.get_arguments().cloned())
+        .subcommands(subcommands.filter(|one| !one.is_hide_set()).cloned())
 }

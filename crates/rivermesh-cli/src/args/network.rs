@@ -57,8 +57,8 @@ pub(crate) struct NetworkArgs {
     #[arg(long)]
     pub(crate) dht: bool,
 
-    /// Do not look for nodes of the same user on this machine
-    #[arg(long, conflicts_with = "rendezvous_dir")]
+    /// Do not look for nodes of the same user on this machine, whatever --rendezvous-dir says
+    #[arg(long)]
     pub(crate) no_rendezvous: bool,
 
     /// Folder in which nodes on this machine find each other [default: under the user's

@@ -133,6 +133,6 @@ fn completions_are_made_for_every_shell() {
             script.contains("rivermesh") && script.contains("demo"),
             "{shell}"
         );
-        assert!(!script.contains("\"demo-station\""), "hidden: {shell}");
+        assert!(!script.contains("demo-station"), "hidden: {shell}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -19,7 +20,7 @@ use rivermesh_proto::{
 };
 use thiserror::Error;
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{Notify, Semaphore, mpsc, oneshot},
     time::{MissedTickBehavior, interval, timeout},
 };
 use tracing::{debug, trace};
@@ -150,7 +151,9 @@ pub(super) struct Inner {
     links: Mutex<HashMap<NodeId, Arc<Link>>>,
     /// One lock per peer that is being dialed, so that two callers share one dial.
     dials: Mutex<HashMap<NodeId, Arc<tokio::sync::Mutex<()>>>>,
-    dial_places: Semaphore,
+    dial_places: Arc<Semaphore>,
+    /// A link was taken in.
+    arrived: Notify,
     events: mpsc::Sender<LinkEvent>,
     subscriptions: mpsc::Sender<Subscription>,
     pub(super) tasks: Tasks,
@@ -191,7 +194,8 @@ impl Peers {
             endpoint,
             membership,
             directory,
-            dial_places: Semaphore::new(config.max_dials),
+            dial_places: Arc::new(Semaphore::new(config.max_dials)),
+            arrived: Notify::new(),
             config,
             links: Mutex::default(),
             dials: Mutex::default(),
@@ -239,19 +243,39 @@ impl Peers {
             dials.retain(|_, turn| Arc::strong_count(turn) > 1);
             Arc::clone(dials.entry(peer).or_default())
         };
-        let _turn = turn.lock().await;
+        let turn = turn.lock_owned().await;
         if let Some(link) = self.get(peer) {
             return Ok(link.hold());
         }
-        let _place = self
-            .0
-            .dial_places
-            .acquire()
+        let place = Arc::clone(&self.0.dial_places)
+            .acquire_owned()
             .await
             .map_err(|_| ConnectError::ShuttingDown)?;
-        let within = self.0.config.dial_timeout;
-        let dialed = timeout(within, self.dial(peer, hint)).await;
-        dialed.unwrap_or(Err(ConnectError::Timeout { peer, within }))
+        let (done, mut dialed) = oneshot::channel();
+        let (peers, within) = (self.clone(), self.0.config.dial_timeout);
+        // A task of its own: a dial that is given up half way may close the one connection that the
+        // peer has decided to keep.
+        self.0.tasks.spawn("dial", async move {
+            let _held = (turn, place);
+            let result = timeout(within, peers.dial(peer, hint)).await;
+            let result = result.unwrap_or(Err(ConnectError::Timeout { peer, within }));
+            let _ = done.send(result);
+        });
+        loop {
+            let mut arrived = pin!(self.0.arrived.notified());
+            // From here on a notification is kept for us, so looking before waiting loses none.
+            arrived.as_mut().enable();
+            // The peer may have dialed as well, and been quicker: after it was restarted it is, by
+            // seconds, when our packets still go to where it was before.
+            if let Some(link) = self.get(peer) {
+                return Ok(link.hold());
+            }
+            tokio::select! {
+                biased;
+                result = &mut dialed => return result.unwrap_or(Err(ConnectError::ShuttingDown)),
+                () = arrived => {}
+            }
+        }
     }
 
     /// Closes all links.
@@ -266,6 +290,7 @@ impl Peers {
         if let Some(hint) = hint {
             address.addrs.extend(hint.addrs);
         }
+        debug!(peer = %peer.fmt_short(), addrs = ?address.addrs, "dialing");
         let connection = self.0.endpoint.connect(address, wire::ALPN).await;
         let connection = connection.map_err(|error| ConnectError::Unreachable {
             peer,
@@ -331,6 +356,7 @@ impl Peers {
             }
             links.insert(link.peer(), Arc::clone(&link))
         };
+        self.0.arrived.notify_waiters();
         if let Some(old) = replaced {
             trace!(peer = %link.peer().fmt_short(), "a newer connection replaces the one before");
             old.close(Code::Duplicate);
