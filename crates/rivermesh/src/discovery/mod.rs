@@ -7,6 +7,7 @@
 //! | file | story |
 //! | --- | --- |
 //! | `config`, `event` | knobs, and what a program hears |
+//! | `directory` | what connections ask of the catalog |
 //! | `shared` | the catalog and the node's own entry, behind one short lock |
 //! | `worker` | the one task that owns the rest of the state; it never awaits a peer |
 //! | `gossip`, `screen` | iroh-gossip's protocol with its timers; what may reach it |
@@ -19,6 +20,7 @@
 
 mod config;
 mod contact;
+mod directory;
 mod event;
 mod gossip;
 mod meters;

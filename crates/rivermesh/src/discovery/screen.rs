@@ -60,12 +60,12 @@ pub(super) fn screen(body: &Bytes, topic: [u8; 32]) -> Result<Screened, DecodeEr
         Body::Gossip(gossip) => {
             broadcast = true;
             match gossip {
-                Gossip::Gossip(id, bytes, Scope::Swarm(hops)) => {
+                Gossip::Content(id, bytes, Scope::Swarm(hops)) => {
                     check_hops(*hops)?;
                     content = Some((*id, bytes.clone()));
                 }
                 // Nobody here sends to neighbours alone.
-                Gossip::Gossip(_, _, Scope::Neighbors) => return Err(broken()),
+                Gossip::Content(_, _, Scope::Neighbors) => return Err(broken()),
                 Gossip::Prune | Gossip::Graft(..) => {}
                 Gossip::IHave(list) => {
                     for (_, hops) in list.iter() {
@@ -113,7 +113,7 @@ pub(super) fn broadcast(topic: [u8; 32], content: Bytes) -> Message {
     let id = *blake3::hash(&content).as_bytes();
     Message {
         topic,
-        body: Body::Gossip(Gossip::Gossip(id, content, Scope::Swarm(0))),
+        body: Body::Gossip(Gossip::Content(id, content, Scope::Swarm(0))),
     }
 }
 
@@ -173,7 +173,7 @@ enum Priority {
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Gossip {
-    Gossip(MessageId, Bytes, Scope),
+    Content(MessageId, Bytes, Scope),
     Prune,
     Graft(Option<MessageId>, u16),
     IHave(Vec<(MessageId, u16)>),
@@ -238,7 +238,7 @@ mod tests {
             Body::Swarm(Swarm::Neighbor(Priority::Low, None)),
             Body::Swarm(Swarm::Neighbor(Priority::High, None)),
             Body::Swarm(Swarm::Disconnect(true, false)),
-            Body::Gossip(Gossip::Gossip(id, content.clone(), Scope::Swarm(3))),
+            Body::Gossip(Gossip::Content(id, content.clone(), Scope::Swarm(3))),
             Body::Gossip(Gossip::Prune),
             Body::Gossip(Gossip::Graft(Some(id), 2)),
             Body::Gossip(Gossip::IHave(vec![(id, 1), (id, 2)])),
@@ -249,7 +249,7 @@ mod tests {
             let screened = screen(&bytes, TOPIC).unwrap();
             let again = postcard::to_stdvec(&screened.message).unwrap();
             assert_eq!(again, bytes, "{text}");
-            let carries = text.starts_with("Gossip(Gossip(");
+            let carries = text.starts_with("Gossip(Content(");
             assert_eq!(screened.content, carries.then(|| (id, content.clone())));
             assert_eq!(screened.broadcast, text.starts_with("Gossip("));
         }
@@ -278,8 +278,8 @@ mod tests {
         for body in [
             Body::Swarm(Swarm::ForwardJoin(info(1), u16::MAX)),
             Body::Swarm(Swarm::Shuffle(node(1), vec![], HOPS + 1)),
-            Body::Gossip(Gossip::Gossip(id, content.clone(), Scope::Swarm(u16::MAX))),
-            Body::Gossip(Gossip::Gossip(id, content, Scope::Neighbors)),
+            Body::Gossip(Gossip::Content(id, content.clone(), Scope::Swarm(u16::MAX))),
+            Body::Gossip(Gossip::Content(id, content, Scope::Neighbors)),
             Body::Gossip(Gossip::IHave(vec![(id, u16::MAX)])),
         ] {
             assert!(screen(&bytes(body), TOPIC).is_err());

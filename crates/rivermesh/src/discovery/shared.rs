@@ -13,14 +13,11 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use bytes::Bytes;
 use iroh::{EndpointAddr, SecretKey, TransportAddr};
 use rivermesh_proto::{
     NetworkId, NodeId,
     catalog::{Admitted, Catalog, Change, Clock, Refused, Rtt, Snapshot, Source},
-    code::Code,
     entry::{Departure, Entry, EntryError, Revisions, SignedRecord},
-    handshake::Hello,
     limits,
     rtt::Estimator,
     sync::{Output, SyncError},
@@ -33,7 +30,6 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{Config, Event, meters, meters::Meters};
-use crate::net::Directory;
 
 /// Addresses of peers that are known from elsewhere than the catalog.
 const HINTS: usize = 1024;
@@ -376,6 +372,35 @@ impl Shared {
         }
     }
 
+    /// The life of this node, and its own entry as it was signed last.
+    pub(super) fn own(&self) -> (u64, SignedRecord) {
+        let state = self.lock();
+        (state.entry.instance, state.record.clone())
+    }
+
+    /// Where a peer can be reached, as far as its entry and others have told.
+    pub(super) fn addresses(&self, peer: NodeId) -> EndpointAddr {
+        let state = self.lock();
+        let listed = state.catalog.view().get(&peer);
+        let listed = listed
+            .into_iter()
+            .flat_map(|peer| peer.addrs().iter().cloned());
+        let hinted = state
+            .hints
+            .get(&peer)
+            .into_iter()
+            .flat_map(|hint| hint.addrs.iter().cloned());
+        EndpointAddr::from_parts(peer, listed.chain(hinted))
+    }
+
+    /// Notes that the peer has to be shown a record of itself.
+    pub(super) fn set_outdated(&self, peer: NodeId) {
+        let outdated = &mut self.lock().outdated;
+        if outdated.len() < OUTDATED {
+            outdated.insert(peer);
+        }
+    }
+
     /// Whether the peer has to be shown a record of itself; asking takes the mark away.
     pub(super) fn take_outdated(&self, peer: NodeId) -> bool {
         self.lock().outdated.remove(&peer)
@@ -445,55 +470,6 @@ impl Shared {
             self.meters.members.set(state.catalog.view().len() as f64);
             self.changed.notify_one();
         }
-    }
-}
-
-impl Directory for Shared {
-    fn hello(&self) -> Hello {
-        let state = self.lock();
-        Hello {
-            instance: state.entry.instance,
-            record: state.record.as_bytes().clone(),
-        }
-    }
-
-    fn admit(&self, peer: NodeId, record: Bytes, rtt: Option<Duration>) -> Result<(), Code> {
-        let record = SignedRecord::copy_from_slice(&record).map_err(|_| Code::Malformed)?;
-        match Self::admit(self, record, Source::Handshake { peer }) {
-            Ok(_) | Err(Refused::Known) => {}
-            Err(Refused::Older { .. } | Refused::Departed | Refused::Evicted) => {
-                // It is a member, only behind: perhaps its clock was set back when it restarted.
-                let outdated = &mut self.lock().outdated;
-                if outdated.len() < OUTDATED {
-                    outdated.insert(peer);
-                }
-            }
-            Err(Refused::Network) => return Err(Code::Unauthorized),
-            Err(Refused::Full) => return Err(Code::Busy),
-            Err(Refused::Invalid(_)) => return Err(Code::Malformed),
-            Err(error) => {
-                warn!(peer = %peer.fmt_short(), %error, "turned a peer away");
-                return Err(Code::Protocol);
-            }
-        }
-        if let Some(rtt) = rtt {
-            self.measured(peer, rtt);
-        }
-        Ok(())
-    }
-
-    fn address(&self, peer: NodeId) -> EndpointAddr {
-        let state = self.lock();
-        let listed = state.catalog.view().get(&peer);
-        let listed = listed
-            .into_iter()
-            .flat_map(|peer| peer.addrs().iter().cloned());
-        let hinted = state
-            .hints
-            .get(&peer)
-            .into_iter()
-            .flat_map(|hint| hint.addrs.iter().cloned());
-        EndpointAddr::from_parts(peer, listed.chain(hinted))
     }
 }
 

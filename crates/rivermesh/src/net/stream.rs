@@ -15,6 +15,8 @@ use thiserror::Error;
 
 /// Chunks taken from the transport in one go; each is at most one packet.
 const CHUNKS: usize = 32;
+/// Memory taken at once for data frames. A frame that a program holds on to keeps its block.
+const BLOCK: usize = 32 * 1024;
 /// Memory taken at once for a frame whose header has been checked; more only as bytes arrive.
 const RESERVE: usize = 256 * 1024;
 
@@ -130,6 +132,10 @@ pub(crate) async fn accept_uni(connection: &Connection) -> Result<Reader, Connec
 pub(crate) struct Reader {
     inner: RecvStream,
     buf: BytesMut,
+    /// Where the transport puts what it has; empty between two reads.
+    chunks: Box<[Bytes; CHUNKS]>,
+    /// Memory taken at once.
+    block: usize,
 }
 
 impl std::fmt::Debug for Reader {
@@ -145,6 +151,8 @@ impl Reader {
         Self {
             inner,
             buf: BytesMut::new(),
+            chunks: Box::new(std::array::from_fn(|_| Bytes::new())),
+            block: 0,
         }
     }
 
@@ -183,6 +191,7 @@ impl Reader {
 
     /// The next data frame, or `None` where the stream has ended before it.
     pub(crate) async fn frame(&mut self) -> Result<Option<Frame>, ReadError> {
+        self.block = BLOCK;
         if !self.need(batch::HEADER).await? {
             return Ok(None);
         }
@@ -209,18 +218,27 @@ impl Reader {
     /// Reads until `bytes` are there; false where the stream ended with none at all.
     async fn need(&mut self, bytes: usize) -> Result<bool, ReadError> {
         while self.buf.len() < bytes {
-            let mut chunks: [Bytes; CHUNKS] = std::array::from_fn(|_| Bytes::new());
-            match self.inner.read_many_chunks(&mut chunks).await? {
-                Some(count) => {
-                    for chunk in &chunks[..count] {
-                        self.buf.extend_from_slice(chunk);
-                    }
-                }
+            match self.inner.read_many_chunks(&mut self.chunks[..]).await? {
+                Some(count) => self.take(count),
                 None if self.buf.is_empty() => return Ok(false),
                 None => return Err(ReadError::Cut),
             }
         }
         Ok(true)
+    }
+
+    /// Moves chunks that were read behind what is in the buffer: the one copy of a received byte.
+    /// Memory comes in blocks, so that neither a chunk nor a small frame costs an allocation.
+    fn take(&mut self, count: usize) {
+        let chunks = &mut self.chunks[..count];
+        let bytes: usize = chunks.iter().map(Bytes::len).sum();
+        if self.buf.capacity() - self.buf.len() < bytes {
+            self.buf.reserve(bytes.max(self.block));
+        }
+        for chunk in chunks {
+            self.buf.extend_from_slice(chunk);
+            *chunk = Bytes::new();
+        }
     }
 }
 

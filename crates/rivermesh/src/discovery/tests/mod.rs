@@ -135,6 +135,12 @@ impl TestNode {
         self.endpoint.addr()
     }
 
+    fn tag(&self, tag: &str) {
+        self.discovery
+            .edit_tags(|tags| tags.extend([tag.to_owned()]))
+            .unwrap();
+    }
+
     fn lists(&self, node: NodeId) -> bool {
         self.discovery.snapshot().get(&node).is_some()
     }
@@ -259,10 +265,7 @@ async fn changes_are_told_exactly() {
     for node in &mut nodes {
         node.events_so_far();
     }
-    nodes[3]
-        .discovery
-        .edit_tags(|tags| drop(tags.insert("eu".to_owned())))
-        .unwrap();
+    nodes[3].tag("eu");
     for node in &mut nodes[..3] {
         let updated = |event: &Event| match event {
             Event::Updated(peer) if peer.id() == changing => Some(Arc::clone(peer)),
@@ -279,10 +282,7 @@ async fn changes_are_told_exactly() {
         );
     }
     // The same again is no change; two at once are one announcement or two, the last one counts.
-    nodes[3]
-        .discovery
-        .edit_tags(|tags| drop(tags.insert("eu".to_owned())))
-        .unwrap();
+    nodes[3].tag("eu");
     let stream = |name: &str| StreamAdvert {
         name: StreamName::new(name).unwrap(),
         fingerprint: Fingerprint([1; 8]),
@@ -312,7 +312,7 @@ async fn changes_are_told_exactly() {
     }
     let too_long = nodes[0]
         .discovery
-        .edit_tags(|tags| drop(tags.insert("x".repeat(1000))));
+        .edit_tags(|tags| tags.extend(["x".repeat(1000)]));
     assert!(matches!(too_long, Err(super::ChangeError::Limit(_))));
     assert!(
         nodes[0]
