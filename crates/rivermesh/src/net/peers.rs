@@ -243,15 +243,16 @@ impl Peers {
             dials.retain(|_, turn| Arc::strong_count(turn) > 1);
             Arc::clone(dials.entry(peer).or_default())
         };
-        let turn = turn.lock_owned().await;
-        if let Some(link) = self.get(peer) {
-            return Ok(link.hold());
-        }
+        let turn = tokio::select! {
+            biased;
+            link = self.arrival(peer) => return Ok(link),
+            turn = turn.lock_owned() => turn,
+        };
         let place = Arc::clone(&self.0.dial_places)
             .acquire_owned()
             .await
             .map_err(|_| ConnectError::ShuttingDown)?;
-        let (done, mut dialed) = oneshot::channel();
+        let (done, dialed) = oneshot::channel();
         let (peers, within) = (self.clone(), self.0.config.dial_timeout);
         // A task of its own: a dial that is given up half way may close the one connection that the
         // peer has decided to keep.
@@ -261,20 +262,25 @@ impl Peers {
             let result = result.unwrap_or(Err(ConnectError::Timeout { peer, within }));
             let _ = done.send(result);
         });
+        // The peer may dial as well, and be quicker: after it was restarted it is, by seconds, when
+        // our packets still go to where it was before.
+        tokio::select! {
+            biased;
+            link = self.arrival(peer) => Ok(link),
+            result = dialed => result.unwrap_or(Err(ConnectError::ShuttingDown)),
+        }
+    }
+
+    /// Resolves when there is a link to the peer, whoever dialed it.
+    async fn arrival(&self, peer: NodeId) -> Use {
         loop {
             let mut arrived = pin!(self.0.arrived.notified());
             // From here on a notification is kept for us, so looking before waiting loses none.
             arrived.as_mut().enable();
-            // The peer may have dialed as well, and been quicker: after it was restarted it is, by
-            // seconds, when our packets still go to where it was before.
             if let Some(link) = self.get(peer) {
-                return Ok(link.hold());
+                return link.hold();
             }
-            tokio::select! {
-                biased;
-                result = &mut dialed => return result.unwrap_or(Err(ConnectError::ShuttingDown)),
-                () = arrived => {}
-            }
+            arrived.await;
         }
     }
 
