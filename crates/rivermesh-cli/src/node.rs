@@ -1,6 +1,9 @@
 //! `rivermesh node` and `rivermesh ls`.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    pin::pin,
+};
 
 use color_eyre::eyre::{Context, Result};
 use rivermesh::{Peer, discovery};
@@ -42,10 +45,12 @@ pub(crate) async fn run(args: &NodeArgs) -> Result<bool> {
         }),
     )?;
     let mut events = node.events();
+    // One for all rounds: a Ctrl-C between two of them would be lost.
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
     loop {
         let event = tokio::select! {
             event = events.next() => event,
-            interrupted = tokio::signal::ctrl_c() => {
+            interrupted = &mut interrupted => {
                 interrupted.wrap_err("cannot wait for Ctrl-C")?;
                 None
             }

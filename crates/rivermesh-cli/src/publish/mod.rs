@@ -2,6 +2,8 @@
 
 mod pump;
 
+use std::pin::Pin;
+
 use color_eyre::eyre::{Context, Result};
 use rivermesh::{Condition, Datum, Node, Producer, SendError};
 use serde_json::Value;
@@ -19,13 +21,15 @@ use pump::{Outlet, Refusal};
 /// # Errors
 /// When the input cannot be opened or read, the node cannot start, or the stream cannot be made.
 pub(crate) async fn run(args: &PubArgs) -> Result<bool> {
+    // One for all waits: a Ctrl-C between two of them would be lost, or taken by the wrong one.
+    let mut interrupted: Interrupted = Box::pin(tokio::signal::ctrl_c());
     let sample = usize::try_from(args.sample.get()).unwrap_or(usize::MAX);
     let (path, format) = (args.file.clone(), args.format);
     // The first lines may be long in coming.
     let open = move || Input::open(path.as_deref(), format, sample);
     let opened = tokio::select! {
         opened = tokio::task::spawn_blocking(open) => opened.wrap_err("the reader died")?,
-        _ = tokio::signal::ctrl_c() => return Ok(true),
+        _ = &mut interrupted => return Ok(true),
     };
     let input = opened.wrap_err_with(|| match &args.file {
         Some(file) => format!("cannot read {}", file.display()),
@@ -33,14 +37,23 @@ pub(crate) async fn run(args: &PubArgs) -> Result<bool> {
     })?;
     let node = session::start(&args.net).await?;
     let done = match input.format() {
-        InputFormat::Lines => publish::<String>(args, &node, input).await,
-        InputFormat::Json | InputFormat::Csv => publish::<Value>(args, &node, input).await,
+        InputFormat::Lines => publish::<String>(args, &node, input, interrupted).await,
+        InputFormat::Json | InputFormat::Csv => {
+            publish::<Value>(args, &node, input, interrupted).await
+        }
     };
     node.shutdown().await;
     done.map(|()| true)
 }
 
-async fn publish<T: Datum + FromItem>(args: &PubArgs, node: &Node, input: Input) -> Result<()> {
+type Interrupted = Pin<Box<dyn Future<Output = std::io::Result<()>>>>;
+
+async fn publish<T: Datum + FromItem>(
+    args: &PubArgs,
+    node: &Node,
+    input: Input,
+    mut interrupted: Interrupted,
+) -> Result<()> {
     let online = match args.wait_for {
         0 => Condition::always(),
         wanted => Condition::at_least(wanted),
@@ -58,7 +71,7 @@ async fn publish<T: Datum + FromItem>(args: &PubArgs, node: &Node, input: Input)
     let mut outlet = Stream(producer);
     let pumped = tokio::select! {
         tally = pump::pump(pump::read(input), &mut outlet, args.rate, args.on_error) => Some(tally?),
-        _ = tokio::signal::ctrl_c() => None,
+        _ = &mut interrupted => None,
     };
     match pumped {
         Some(tally) => eprintln!("{tally}"),
@@ -66,9 +79,7 @@ async fn publish<T: Datum + FromItem>(args: &PubArgs, node: &Node, input: Input)
     }
     if args.linger {
         eprintln!("what is kept stays to be fetched; Ctrl-C ends it");
-        tokio::signal::ctrl_c()
-            .await
-            .wrap_err("cannot wait for Ctrl-C")?;
+        interrupted.await.wrap_err("cannot wait for Ctrl-C")?;
     }
     Ok(())
 }
