@@ -241,6 +241,9 @@ pub(crate) struct BenchArgs {
     /// Threads of each of the two processes [default: one for each core]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
+    /// Further consumers that subscribe and never read; they are not counted
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub(crate) stalled: u32,
     /// Leave latency out
     #[arg(long, hide = true)]
     pub(crate) only_throughput: bool,
@@ -254,6 +257,9 @@ pub(crate) struct BenchConsumersArgs {
     /// Consumers to run, each on a node of its own
     #[arg(long)]
     pub(crate) consumers: u32,
+    /// Consumers that never read
+    #[arg(long, default_value = "0")]
+    pub(crate) stalled: u32,
     #[arg(long)]
     pub(crate) threads: Option<NonZeroUsize>,
     #[arg(long, value_enum)]

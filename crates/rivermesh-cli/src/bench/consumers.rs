@@ -8,7 +8,7 @@ use std::sync::{
 use bytes::{Buf, Bytes};
 use color_eyre::eyre::{Context, Result};
 use futures::{StreamExt, TryStreamExt, stream};
-use rivermesh::{Consumer, Node};
+use rivermesh::{Consumer, Lag, Node};
 
 use super::{
     run::STREAM,
@@ -45,6 +45,9 @@ pub(crate) async fn run(args: &BenchConsumersArgs) -> Result<bool> {
     let mut orders = orders::<Order>();
     let started = stream::iter(0..args.consumers).map(|_| start(args));
     let all: Vec<(Node, Arc<Counters>)> = started.buffer_unordered(AT_ONCE).try_collect().await?;
+    let stuck = stream::iter(0..args.stalled).map(|_| start_stalled(args));
+    let _stuck: Vec<(Node, Consumer<Bytes>)> =
+        stuck.buffer_unordered(AT_ONCE).try_collect().await?;
     say(&Report::Up)?;
     let counters = || all.iter().map(|(_, counters)| counters);
     while let Some(order) = orders.recv().await {
@@ -82,6 +85,14 @@ async fn start(args: &BenchConsumersArgs) -> Result<(Node, Arc<Counters>)> {
     let counters = Arc::new(Counters::default());
     tokio::spawn(consume(consumer, counters.clone()));
     Ok((node, counters))
+}
+
+/// A consumer that nobody reads from: it lags for as long as it is held.
+async fn start_stalled(args: &BenchConsumersArgs) -> Result<(Node, Consumer<Bytes>)> {
+    let node = session::start(&args.net).await?;
+    let consumer = node.consumer::<Bytes>().stream(STREAM).lag(Lag::Skip);
+    let consumer = consumer.build().wrap_err("cannot subscribe")?;
+    Ok((node, consumer))
 }
 
 async fn consume(mut consumer: Consumer<Bytes>, counters: Arc<Counters>) {

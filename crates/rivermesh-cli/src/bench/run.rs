@@ -88,7 +88,8 @@ impl Pair {
             .spawn()
             .await
             .wrap_err("cannot start the producing node")?;
-        let all = || Condition::at_least(consumers as usize);
+        let subscribed = consumers.saturating_add(args.stalled);
+        let all = || Condition::at_least(subscribed as usize);
         let producer = node
             .producer::<Bytes>()
             .stream(STREAM)
@@ -100,6 +101,7 @@ impl Pair {
         let mut words = vec![
             "bench-consumers".to_owned(),
             format!("--consumers={consumers}"),
+            format!("--stalled={}", args.stalled),
             format!("--lag={}", args.lag),
             format!("--network={network}"),
             "--bind=127.0.0.1:0".to_owned(),
@@ -122,7 +124,7 @@ impl Pair {
             .wrap_err_with(|| {
                 format!(
                     "{} did not subscribe in time",
-                    plural(consumers.into(), "consumer")
+                    plural(subscribed.into(), "consumer")
                 )
             })?;
         Ok(pair)
