@@ -211,21 +211,23 @@ impl Pair {
         }))
     }
 
-    /// Waits until nothing is under way any more.
+    /// Waits until nothing is under way any more: everything sent since the start, when all
+    /// consumers were there already, is received or reported missed.
     async fn drained(&mut self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        let mut before = self.count().await?;
+        let due = self.producer.stats().items * u64::from(self.consumers);
         loop {
-            tokio::time::sleep(Duration::from_millis(100)).await;
             let now = self.count().await?;
-            if now.items == before.items {
+            if now.items + now.missed >= due {
                 return Ok(());
             }
             ensure!(
                 Instant::now() < deadline,
-                "the consumers do not come to the end"
+                "the consumers do not come to the end: {} of {due} items came, {} were missed",
+                now.items,
+                now.missed
             );
-            before = now;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 

@@ -191,7 +191,12 @@ impl Board {
                     grouped(to.saturating_sub(from))
                 ));
             }
-            Report::Tick { sources, latency } => {
+            Report::Tick {
+                sources,
+                last_us,
+                latency,
+            } => {
+                self.last_item_us = self.last_item_us.max(last_us);
                 if let Some(consumer) = self.consumers.get_mut(who) {
                     consumer.positions = sources;
                     consumer.latency = latency.or(consumer.latency);
@@ -278,9 +283,6 @@ impl Board {
                 .map(|position| position.received)
                 .sum();
             consumer.rate.update(received, now_us);
-        }
-        if !self.is_complete() {
-            self.last_item_us = now_us;
         }
     }
 

@@ -43,15 +43,20 @@ async fn consume(node: &Node, mut orders: mpsc::Receiver<Order>) -> Result<()> {
     let mut consumer = consumer.wrap_err("cannot subscribe")?;
     let mut tally = Tally::default();
     let (mut latency, mut recent) = (Latency::default(), Latency::default());
+    let mut last_us = 0;
     let mut tick = interval(TICK);
     loop {
         tokio::select! {
             event = consumer.next_event() => match event {
-                Some(event) => on_event(event, &mut tally, &mut latency, &mut recent)?,
+                Some(event) => {
+                    last_us = now_us();
+                    on_event(event, last_us, &mut tally, &mut latency, &mut recent)?;
+                }
                 None => bail!("the subscription ended"),
             },
             _ = tick.tick() => {
-                say(&Report::Tick { sources: tally.positions(), latency: recent.quantiles() })?;
+                let (sources, latency) = (tally.positions(), recent.quantiles());
+                say(&Report::Tick { sources, last_us, latency })?;
                 recent.clear();
             }
             order = orders.recv() => {
@@ -67,13 +72,13 @@ async fn consume(node: &Node, mut orders: mpsc::Receiver<Order>) -> Result<()> {
 
 fn on_event(
     event: Event<Reading>,
+    at_us: u64,
     tally: &mut Tally,
     latency: &mut Latency,
     recent: &mut Latency,
 ) -> Result<()> {
     match event {
         Event::Item(delivery) => {
-            let at_us = now_us();
             let took = at_us.saturating_sub(delivery.sent_at_us);
             latency.record(took);
             recent.record(took);

@@ -86,8 +86,10 @@ impl Live {
 
     /// Leaves the last state of the table standing.
     pub(super) fn finish(self) {
-        if let Kind::Table { rows, .. } = self.kind {
+        if let Kind::Table { rows, .. } = &self.kind {
             rows.iter().for_each(ProgressBar::abandon);
+            // The cursor is left at the end of the last row.
+            self.line("");
         }
     }
 

@@ -45,6 +45,8 @@ pub(super) enum Report {
     /// Where a consumer stands, a few times a second.
     Tick {
         sources: Vec<Position>,
+        /// When the last item came; 0 before the first one.
+        last_us: u64,
         latency: Option<Quantiles>,
     },
     /// All that a consumer got.

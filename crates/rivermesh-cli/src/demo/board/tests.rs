@@ -25,6 +25,7 @@ fn tick(node: &str, epoch: &str, next: u64) -> Report {
     };
     Report::Tick {
         sources: vec![position],
+        last_us: 0,
         latency: None,
     }
 }
