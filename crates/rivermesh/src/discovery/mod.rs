@@ -1,6 +1,6 @@
 //! Discovery: how a node finds the others of its network, and keeps its catalog of them.
 //!
-//! A [`Discovery`] is a handle to the catalog and to one worker task. Everything that can be decided
+//! A `Discovery` is a handle to the catalog and to one worker task. Everything that can be decided
 //! without I/O is decided in `rivermesh_proto` (records, catalog, sync) and in iroh-gossip's
 //! protocol state; here is what moves their messages over the node's links, and keeps time.
 //!
