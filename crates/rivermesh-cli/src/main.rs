@@ -7,11 +7,11 @@ mod demo;
 mod failure;
 mod family;
 mod input;
+mod join;
 mod latency;
 mod logging;
 mod node;
 mod publish;
-mod session;
 mod subscribe;
 mod text;
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     args::{LsArgs, NodeArgs},
     catalog,
-    session::{self, called, row},
+    join::{self, called, row},
     text::micros,
 };
 
@@ -21,7 +21,7 @@ use crate::{
 /// # Errors
 /// When the node cannot start.
 pub(crate) async fn run(args: &NodeArgs) -> Result<bool> {
-    let node = session::start(&args.net).await?;
+    let node = join::start(&args.net).await?;
     let invite = if args.invite_with_key {
         node.invite_with_key()
     } else {
@@ -94,7 +94,7 @@ fn joined(peer: &Peer) -> String {
 /// # Errors
 /// When the node cannot start.
 pub(crate) async fn list(args: &LsArgs) -> Result<bool> {
-    let node = session::start(&args.net).await?;
+    let node = join::start(&args.net).await?;
     tokio::time::sleep(args.wait).await;
     let peers = node.catalog();
     let rows = catalog::sorted(

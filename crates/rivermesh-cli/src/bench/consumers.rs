@@ -17,8 +17,8 @@ use super::{
 use crate::{
     args::BenchConsumersArgs,
     family::{orders, say},
+    join,
     latency::{Latency, now_us},
-    session,
 };
 
 /// Nodes that start at the same time.
@@ -75,11 +75,11 @@ pub(crate) async fn run(args: &BenchConsumersArgs) -> Result<bool> {
 }
 
 async fn start(args: &BenchConsumersArgs) -> Result<(Node, Arc<Counters>)> {
-    let node = session::start(&args.net).await?;
+    let node = join::start(&args.net).await?;
     let consumer = node
         .consumer::<Bytes>()
         .stream(STREAM)
-        .lag(session::lag(args.lag))
+        .lag(join::lag(args.lag))
         .build();
     let consumer = consumer.wrap_err("cannot subscribe")?;
     let counters = Arc::new(Counters::default());
@@ -89,7 +89,7 @@ async fn start(args: &BenchConsumersArgs) -> Result<(Node, Arc<Counters>)> {
 
 /// A consumer that nobody reads from: it lags for as long as it is held.
 async fn start_stalled(args: &BenchConsumersArgs) -> Result<(Node, Consumer<Bytes>)> {
-    let node = session::start(&args.net).await?;
+    let node = join::start(&args.net).await?;
     let consumer = node.consumer::<Bytes>().stream(STREAM).lag(Lag::Skip);
     let consumer = consumer.build().wrap_err("cannot subscribe")?;
     Ok((node, consumer))

@@ -15,8 +15,8 @@ use super::{
 use crate::{
     args::DemoConsumerArgs,
     family::{orders, say},
+    join,
     latency::{Latency, now_us},
-    session,
 };
 
 /// How often the consumer says where it stands.
@@ -28,7 +28,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// When the node or the subscription cannot start, or the parent is gone.
 pub(crate) async fn run(args: &DemoConsumerArgs) -> Result<bool> {
     let orders = orders::<Order>();
-    let node = session::start(&args.net).await?;
+    let node = join::start(&args.net).await?;
     child::up(&node)?;
     let ended = tokio::select! {
         consumed = consume(&node, orders) => consumed,

@@ -16,8 +16,8 @@ use super::{
 use crate::{
     args::{DemoStationArgs, Speed},
     family::{orders, say},
+    join,
     latency::now_us,
-    session,
 };
 
 /// How often the station journals what was accepted.
@@ -34,7 +34,7 @@ const LOG_BYTES: usize = 8 << 20;
 pub(crate) async fn run(args: &DemoStationArgs) -> Result<bool> {
     let mut orders = orders::<Order>();
     let readings = readings_of(&args.origin)?;
-    let node = session::start(&args.net).await?;
+    let node = join::start(&args.net).await?;
     child::up(&node)?;
     let ended = tokio::select! {
         produced = produce(args, &node, &readings) => produced,

@@ -12,7 +12,7 @@ use crate::{
     args::{InputFormat, PubArgs},
     failure::{Usage, in_one_line},
     input::{Input, Item},
-    session,
+    join,
 };
 use pump::{Outlet, Refusal};
 
@@ -35,7 +35,7 @@ pub(crate) async fn run(args: &PubArgs) -> Result<bool> {
         Some(file) => format!("cannot read {}", file.display()),
         None => "cannot read stdin".to_owned(),
     })?;
-    let node = session::start(&args.net).await?;
+    let node = join::start(&args.net).await?;
     let done = match input.format() {
         InputFormat::Lines => publish::<String>(args, &node, input, interrupted).await,
         InputFormat::Json | InputFormat::Csv => {

@@ -11,7 +11,7 @@ use rivermesh::{DecodeError, Delivery, Dynamic, Event, Node, NodeId};
 use crate::{
     args::SubArgs,
     failure::{Usage, in_one_line},
-    session::{self, name_of},
+    join::{self, name_of},
 };
 use print::{Meta, Notice, Printer, ReaderGone};
 
@@ -20,7 +20,7 @@ use print::{Meta, Notice, Printer, ReaderGone};
 /// # Errors
 /// When the node cannot start, the stream's name is not one, or the output fails.
 pub(crate) async fn run(args: &SubArgs) -> Result<bool> {
-    let node = session::start(&args.net).await?;
+    let node = join::start(&args.net).await?;
     let printed = tokio::select! {
         printed = print(args, &node) => printed,
         interrupted = tokio::signal::ctrl_c() => interrupted.wrap_err("cannot wait for Ctrl-C"),
@@ -33,7 +33,7 @@ async fn print(args: &SubArgs, node: &Node) -> Result<()> {
     let mut builder = node
         .consumer::<Dynamic>()
         .stream(&args.stream)
-        .lag(session::lag(args.lag));
+        .lag(join::lag(args.lag));
     if let Some(from) = args.from.clone() {
         let wanted = from.to_ascii_lowercase();
         builder = builder
