@@ -55,7 +55,7 @@ pub struct Config {
     /// How the nodes of one machine find each other.
     pub rendezvous: Rendezvous,
     /// How long a node tries to reach a peer again, whose connection was lost, before it tells the
-    /// network that the peer is unreachable. Default 2 s.
+    /// network that the peer is unreachable. Default 1.5 s.
     pub suspicion_timeout: Duration,
     /// How long a departing node waits until its neighbours have the news. Default 500 ms.
     pub departure_deadline: Duration,
@@ -83,7 +83,7 @@ impl Default for Config {
             probes_per_second: 4,
             rtt_interval: Duration::from_secs(2),
             rendezvous: Rendezvous::Default,
-            suspicion_timeout: Duration::from_secs(2),
+            suspicion_timeout: Duration::from_millis(1500),
             departure_deadline: Duration::from_millis(500),
             gossip_rate: 500,
             gossip_burst: 2000,

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How long to wait for what should take far less.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 /// What a test's node is made of.
 struct Recipe {
