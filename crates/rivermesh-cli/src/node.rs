@@ -57,7 +57,9 @@ pub(crate) async fn run(args: &NodeArgs) -> Result<bool> {
         };
         let Some(event) = event else { break };
         let (what, text, peer) = match &event {
-            discovery::Event::Joined(peer) => ("joined", joined(peer), peer),
+            discovery::Event::Joined(peer) => ("joined", described(peer, "joined"), peer),
+            // A node that begins a stream was mostly known before it did.
+            discovery::Event::Updated(peer) => ("updated", described(peer, "changed"), peer),
             discovery::Event::Left(peer) => ("left", format!("{} left", called(peer)), peer),
             discovery::Event::Unreachable(peer) => (
                 "unreachable",
@@ -74,19 +76,17 @@ pub(crate) async fn run(args: &NodeArgs) -> Result<bool> {
     Ok(true)
 }
 
-fn joined(peer: &Peer) -> String {
-    let rtt = row(peer).rtt_us.map(|rtt| format!(", rtt {}", micros(rtt)));
-    let streams = row(peer).streams;
+/// A peer with what matters of it, after what it did.
+fn described(peer: &Peer, did: &str) -> String {
+    let row = row(peer);
+    let rtt = row.rtt_us.map(|rtt| format!(", rtt {}", micros(rtt)));
+    let streams = row.streams;
     let streams = if streams.is_empty() {
         String::new()
     } else {
         format!(", produces {}", streams.join(", "))
     };
-    format!(
-        "{} joined{}{streams}",
-        called(peer),
-        rtt.unwrap_or_default()
-    )
+    format!("{} {did}{}{streams}", called(peer), rtt.unwrap_or_default())
 }
 
 /// Lists the catalog.

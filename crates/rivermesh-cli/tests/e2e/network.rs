@@ -1,5 +1,6 @@
 //! `node`, `ls`, invites and network keys.
 
+use rivermesh::{Invite, Node, Rendezvous};
 use serde_json::Value;
 
 use crate::tool::{Place, Running, key};
@@ -36,6 +37,30 @@ fn ls_lists_everybody_as_table_and_json() {
     assert_eq!(table.len(), 3, "{table:?}");
     assert!(table[0].starts_with("NAME") && table[2].starts_with("hub"));
     assert!(table[2].contains("eu,fast"), "{table:?}");
+}
+
+// The test waits for lines with its thread blocked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_begins_after_its_node_has_joined_is_told() {
+    let place = Place::new();
+    let (mut hub, up) = node(&place, &[]);
+    let peer = Node::builder(up["network"].as_str().unwrap())
+        .bind("127.0.0.1:0".parse().unwrap())
+        .join(up["invite"].as_str().unwrap().parse::<Invite>().unwrap())
+        .rendezvous(Rendezvous::Off)
+        .spawn()
+        .await
+        .unwrap();
+    let joined = hub.line_with("joined");
+    let joined: Value = serde_json::from_str(&joined).unwrap();
+    assert_eq!(joined["peer"]["streams"], serde_json::json!([]));
+    let stream = peer.producer::<String>().stream("flights").build().unwrap();
+    let updated = hub.line_with("updated");
+    let updated: Value = serde_json::from_str(&updated).unwrap();
+    assert_eq!(updated["peer"]["id"], peer.id().to_string());
+    assert_eq!(updated["peer"]["streams"], serde_json::json!(["flights"]));
+    drop(stream);
+    peer.shutdown().await;
 }
 
 #[test]
