@@ -4,6 +4,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    vec,
 };
 
 use futures::Stream;
@@ -55,9 +56,11 @@ impl Event {
     }
 }
 
-/// The events from the moment of subscription on, in the order in which they happened. Ends when
-/// the node is gone.
+/// First the nodes that are listed at the moment of subscription ([`Event::Joined`], or
+/// [`Event::Unreachable`] for those that are), then what happens from then on, in the order in which
+/// it happens: nothing is left out or told twice in between. Ends when the node is gone.
 pub struct Events {
+    listed: vec::IntoIter<Event>,
     next: Pin<Box<dyn Future<Output = Step> + Send>>,
 }
 
@@ -70,8 +73,21 @@ impl std::fmt::Debug for Events {
 }
 
 impl Events {
-    pub(super) fn new(receiver: broadcast::Receiver<Event>) -> Self {
+    /// `listed` and `receiver` are of one moment.
+    pub(super) fn new<'a>(
+        listed: impl Iterator<Item = &'a Arc<Peer>>,
+        receiver: broadcast::Receiver<Event>,
+    ) -> Self {
+        let listed = listed.filter(|peer| !peer.is_local()).map(|peer| {
+            let peer = Arc::clone(peer);
+            if peer.is_live() {
+                Event::Joined(peer)
+            } else {
+                Event::Unreachable(peer)
+            }
+        });
         Self {
+            listed: listed.collect::<Vec<_>>().into_iter(),
             next: Box::pin(step(receiver)),
         }
     }
@@ -86,6 +102,9 @@ impl Stream for Events {
     type Item = Event;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        if let Some(event) = self.listed.next() {
+            return Poll::Ready(Some(event));
+        }
         let (event, receiver) = std::task::ready!(self.next.as_mut().poll(cx));
         self.next = Box::pin(step(receiver));
         Poll::Ready(event)

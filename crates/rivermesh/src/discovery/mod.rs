@@ -160,9 +160,9 @@ impl Discovery {
         self.shared.snapshots.subscribe()
     }
 
-    /// What happens to peers from now on.
+    /// Who is listed, then what happens to peers.
     pub(crate) fn events(&self) -> Events {
-        Events::new(self.shared.events.subscribe())
+        self.shared.subscribe()
     }
 
     /// Tells the network that this node produces a stream.

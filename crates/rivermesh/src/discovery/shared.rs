@@ -29,7 +29,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{Config, Event, meters, meters::Meters};
+use super::{Config, Event, Events, meters, meters::Meters};
 
 /// Addresses of peers that are known from elsewhere than the catalog.
 const HINTS: usize = 1024;
@@ -443,6 +443,12 @@ impl Shared {
         state.entry = entry;
         state.record = record;
         Ok(())
+    }
+
+    /// Who is listed, and every change after that: events are sent under the same lock.
+    pub(super) fn subscribe(&self) -> Events {
+        let state = self.lock();
+        Events::new(state.catalog.view().iter(), self.events.subscribe())
     }
 
     /// Tells subscribers of changes, in the order in which they were made: the lock is held.

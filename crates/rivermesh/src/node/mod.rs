@@ -139,7 +139,7 @@ impl Node {
         self.inner.discovery.watch()
     }
 
-    /// What happens to the other members from now on.
+    /// Who the other members are, then what happens to them.
     #[must_use]
     pub fn events(&self) -> discovery::Events {
         self.inner.discovery.events()

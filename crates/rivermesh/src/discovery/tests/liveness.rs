@@ -28,6 +28,31 @@ async fn a_departure_is_seen_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_subscribes_late_is_told_of_everybody_once() {
+    let nodes = network("late-events", 4).await;
+    // From before, in between and after: all come to know the same.
+    let mut early = Vec::new();
+    while nodes[0].live() < 4 {
+        early.push(nodes[0].discovery.events());
+        tokio::task::yield_now().await;
+        early.truncate(1000);
+    }
+    early.push(nodes[0].discovery.events());
+    let others: BTreeSet<_> = nodes[1..].iter().map(TestNode::id).collect();
+    for mut events in early {
+        let mut joined = BTreeSet::new();
+        while joined != others {
+            match timeout(SOON, events.next()).await.unwrap().unwrap() {
+                Event::Joined(peer) => assert!(joined.insert(peer.id()), "told twice"),
+                Event::Updated(peer) => assert!(joined.contains(&peer.id())),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    stop_all(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_closes_without_a_word_is_unreachable_soon() {
     let mut nodes = network("rude", 4).await;
     complete(&nodes, SOON).await;
