@@ -53,6 +53,13 @@ impl Fields {
         self.nodes.len()
     }
 
+    /// Whether anything of the item itself is asked for.
+    #[inline]
+    pub(super) fn is_asked(&self) -> bool {
+        let root = &self.nodes[ROOT as usize];
+        root.uses > 0 || !root.is_leaf()
+    }
+
     /// Takes a target in, and says where it is.
     pub(super) fn add(&mut self, target: &Target) -> u32 {
         let mut at = match &target.source {

@@ -28,23 +28,33 @@ const VALUE: &str = "a field, a literal, `has`, `!` or `(`";
 
 /// The parts of a filter. The caller has bounded the source.
 pub(super) fn parse(source: &str) -> Result<Node, ParseError> {
-    let mut parser = Parser::new(source)?;
-    let filter = parser.filter()?;
-    if parser.token != Token::End {
-        return Err(parser.unexpected("an operator or the end"));
-    }
-    parser.condition(filter)
+    Parser::new(source)?.whole()
+}
+
+/// As [`parse`], and how many words were read until the end or the error: what it cost.
+#[cfg(test)]
+pub(super) fn parse_counted(source: &str) -> (Option<ParseError>, usize) {
+    let mut parser = match Parser::new(source) {
+        Ok(parser) => parser,
+        Err(error) => return (Some(error), 1),
+    };
+    let error = parser.whole().err();
+    (error, parser.used.words)
 }
 
 /// How much of the bounds was used. What is over them is refused with no further work, so this is
 /// also what parsing cost.
 #[derive(Clone, Copy, Debug, Default)]
 struct Used {
+    words: usize,
     depth: usize,
     nodes: usize,
     elements: usize,
     scans: usize,
 }
+
+/// The name of a method, and where it stands.
+type Called<'a> = (&'a str, Span);
 
 struct Parser<'a> {
     source: &'a str,
@@ -58,7 +68,10 @@ impl<'a> Parser<'a> {
     fn new(source: &'a str) -> Result<Self, ParseError> {
         let mut lexer = Lexer::new(source);
         let (span, token) = lexer.next()?;
-        let used = Used::default();
+        let used = Used {
+            words: 1,
+            ..Used::default()
+        };
         Ok(Self {
             source,
             lexer,
@@ -66,6 +79,14 @@ impl<'a> Parser<'a> {
             span,
             used,
         })
+    }
+
+    fn whole(&mut self) -> Result<Node, ParseError> {
+        let filter = self.filter()?;
+        if self.token != Token::End {
+            return Err(self.unexpected("an operator or the end"));
+        }
+        self.condition(filter)
     }
 
     fn filter(&mut self) -> Result<Node, ParseError> {
@@ -283,7 +304,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A path, and the method called on it, if there is one.
-    fn path(&mut self) -> Result<(Path, Option<(&'a str, Span)>), ParseError> {
+    fn path(&mut self) -> Result<(Path, Option<Called<'a>>), ParseError> {
         let mut path = Path {
             quoted: matches!(self.token, Token::Quoted(_)),
             segments: Vec::new(),
@@ -400,6 +421,7 @@ impl<'a> Parser<'a> {
     }
 
     fn advance(&mut self) -> Result<(), ParseError> {
+        self.used.words += 1;
         (self.span, self.token) = self.lexer.next()?;
         Ok(())
     }

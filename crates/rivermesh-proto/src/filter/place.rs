@@ -141,8 +141,8 @@ mod tests {
 
     #[test]
     fn lines_and_columns_count_characters() {
-        let place = Place::new("é == 1\n&& ü > 'x'", Span::new(15, 18));
-        assert_eq!((place.line(), place.column(), place.offset()), (2, 8, 15));
+        let place = Place::new("é == 1\n&& ü > 'x'", Span::new(16, 19));
+        assert_eq!((place.line(), place.column(), place.offset()), (2, 8, 16));
         assert_eq!(place.excerpt(), "&& ü > 'x'\n       ^^^");
         assert_eq!(place.to_string(), "line 2, column 8");
     }

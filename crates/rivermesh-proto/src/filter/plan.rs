@@ -1,6 +1,6 @@
 //! A filter that fits a schema, ready to be evaluated.
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use super::{
     ast::{Literal, Match, Path, Relation},
@@ -76,6 +76,7 @@ impl Plan {
         let mut lower = Lower {
             schema,
             targets: Vec::new(),
+            numbers: HashMap::new(),
             missing,
         };
         let test = lower.test(filter)?;
@@ -123,6 +124,7 @@ impl fmt::Debug for Plan {
 struct Lower<'s, M> {
     schema: &'s Schema,
     targets: Vec<Target>,
+    numbers: HashMap<Source, usize>,
     missing: M,
 }
 
@@ -229,14 +231,12 @@ impl<'s, M: Fn(&Path, &Missing<'_>) -> CheckError> Lower<'s, M> {
     fn target(&mut self, path: &Path, as_list: bool) -> Result<(usize, Type<'s>), CheckError> {
         let (source, ty) =
             resolve(self.schema, path).map_err(|missing| (self.missing)(path, &missing))?;
-        let known = self.targets.iter().position(|known| known.source == source);
-        let number = known.unwrap_or_else(|| {
-            self.targets.push(Target {
-                source,
-                as_list: false,
-            });
-            self.targets.len() - 1
-        });
+        let next = self.targets.len();
+        let number = *self.numbers.entry(source.clone()).or_insert(next);
+        if number == next {
+            let as_list = false;
+            self.targets.push(Target { source, as_list });
+        }
         self.targets[number].as_list |= as_list;
         Ok((number, ty))
     }

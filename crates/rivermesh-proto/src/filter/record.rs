@@ -59,6 +59,13 @@ impl Record {
         self.lists_used = 0;
     }
 
+    /// About how many bytes it keeps.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        let lists: usize = self.lists.iter().map(Vec::capacity).sum();
+        self.text.capacity() + lists * size_of::<Found>()
+    }
+
     #[inline]
     pub(super) fn put(&mut self, slot: u32, found: Found) {
         let place = &mut self.slots[slot as usize];

@@ -223,6 +223,37 @@ impl Set {
     }
 }
 
+/// What a set keeps, for the tests.
+#[cfg(test)]
+#[derive(Debug, PartialEq)]
+pub(super) struct Kept {
+    pub(super) is_asked: bool,
+    pub(super) nodes: usize,
+    pub(super) groups: usize,
+    pub(super) slots: usize,
+    pub(super) indexes: usize,
+    pub(super) scanned: usize,
+}
+
+#[cfg(test)]
+impl Set {
+    pub(super) fn kept(&self) -> Kept {
+        Kept {
+            is_asked: self.fields.is_asked(),
+            nodes: self.fields.len(),
+            groups: self.groups.len(),
+            slots: self.indexes.len(),
+            indexes: self.indexes.iter().flatten().count(),
+            scanned: self.scanned.len(),
+        }
+    }
+
+    /// About how many bytes of the last item it keeps.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.record.memory()
+    }
+}
+
 impl Default for Set {
     fn default() -> Self {
         Self::new()

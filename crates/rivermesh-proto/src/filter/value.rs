@@ -74,10 +74,10 @@ impl Members {
                 let search = |member: &Number| member.compare(number).unwrap_or(Ordering::Less);
                 self.numbers.binary_search_by(search).is_ok()
             }
-            Value::Text(text) => {
-                let search = |member: &Box<str>| (**member).cmp(text);
-                self.texts.binary_search_by(search).is_ok()
-            }
+            Value::Text(text) => self
+                .texts
+                .binary_search_by(|member| (**member).cmp(text))
+                .is_ok(),
             Value::Other => false,
         }
     }

@@ -59,6 +59,9 @@ pub(super) fn walk<T: Serialize + ?Sized>(
         };
         record.put(KEY, found);
     }
+    if !fields.is_asked() {
+        return Ok(());
+    }
     item.serialize(Walker {
         fields,
         record,
