@@ -69,6 +69,7 @@ mod book {
         coming_from "docs/src/coming-from.md"
         architecture "docs/src/architecture.md"
         protocol "docs/src/protocol.md"
+        filters "docs/src/filters.md"
         benchmarks "docs/src/benchmarks.md"
     }
 }

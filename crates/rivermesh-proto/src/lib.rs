@@ -18,6 +18,7 @@
 //! | [`rtt`] | smoothed round-trip time (RFC 6298) |
 //! | [`subscribe`] | asking for a stream, and the answer |
 //! | [`batch`] | the data frames: many items in one run of bytes |
+//! | [`filter`] | predicates over items: a language, its types, and many of them at once |
 //! | [`schema`] | the shape of an item, its fingerprint, and reading items by it |
 //! | [`invite`] | the string a person pastes to join |
 
@@ -26,6 +27,7 @@ pub mod catalog;
 pub mod code;
 pub mod encode;
 pub mod entry;
+pub mod filter;
 pub mod handshake;
 pub mod ids;
 pub mod invite;

@@ -39,6 +39,20 @@ pub const CONTROL: usize = 16 * 1024;
 pub const SCHEMA: usize = 12 * 1024;
 /// Nesting depth of a schema.
 pub const SCHEMA_DEPTH: usize = 32;
+/// Bytes of a filter's source.
+pub const FILTER: usize = 4 * 1024;
+/// How deep parentheses and negations of a filter may be nested, and names in one of its paths.
+pub const FILTER_DEPTH: usize = 32;
+/// Parts of a filter: fields, literals, lists, comparisons, calls, negations, and chains of `&&` or
+/// `||`. Elements of lists are counted by themselves.
+pub const FILTER_NODES: usize = 512;
+/// Elements of all lists of a filter.
+pub const FILTER_ELEMENTS: usize = 1024;
+/// Parts of a filter that look through a whole text, list or map: `contains`, `glob`, and `in` with
+/// a field to the right. They alone cost time in proportion to the size of an item.
+pub const FILTER_SCANS: usize = 16;
+/// Characters of a glob pattern that is not a mere prefix, suffix, part or whole.
+pub const FILTER_GLOB: usize = 120;
 /// Bytes of one gossip message (iroh-gossip's default).
 pub const GOSSIP: usize = 4096;
 /// Time for each phase of a handshake.

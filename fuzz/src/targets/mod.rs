@@ -2,12 +2,13 @@
 //!
 //! The fuzzer calls them through the binaries of this package; `cargo test` of the main workspace
 //! includes this file and replays `seeds/` through them (`fuzz_replay.rs` of rivermesh-proto).
-//! What members say of each other is in `members`, what a producer says of items in `items`, the
-//! rest is here.
+//! What members say of each other is in `members`, what a producer says of items in `items`, what
+//! a consumer asks of them in `filters`, the rest is here.
 //!
 //! To add a decoder: a function and a line in [`ALL`], a binary in `fuzz_targets/` with its
 //! entry in `Cargo.toml`, and valid and hostile examples in `seeds/<name>/`.
 
+mod filters;
 mod items;
 mod members;
 
@@ -24,6 +25,7 @@ use rivermesh_proto::{
     wire::{self, DecodeError, EncodeError, PREFIX},
 };
 
+pub use filters::filter;
 pub use items::{batch, json, schema};
 pub use members::{entry, sync};
 
@@ -40,6 +42,7 @@ pub const ALL: &[Target] = &[
     ("schema", schema),
     ("json", json),
     ("batch", batch),
+    ("filter", filter),
 ];
 
 /// A framed control message of a subscription. The first byte chooses which: even for a request, odd for a

@@ -1,0 +1,212 @@
+//! Patterns of the kind that shells have for file names, in time that is linear in the text.
+//!
+//! `*` is any run of characters, `?` any one, a backslash takes away the meaning of what follows.
+//! Most patterns are a mere prefix, suffix, part or whole ([`Simple`]). The others run as a set of
+//! states in the bits of one number, so that no text makes them go back.
+
+use crate::limits;
+
+/// A pattern that something simpler says as well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Simple {
+    Whole(String),
+    Prefix(String),
+    Suffix(String),
+    Part(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Element {
+    Run,
+    One,
+    Char(char),
+}
+
+/// A pattern that is not simple, ready to run.
+#[derive(Clone, Debug)]
+pub(super) struct Glob {
+    /// For each character of the pattern, the states it leads on from; sorted.
+    chars: Box<[(char, u128)]>,
+    /// The states that every character leads on from.
+    any: u128,
+    /// The states that stay whatever comes.
+    stay: u128,
+    last: u128,
+}
+
+fn elements(pattern: &str) -> impl Iterator<Item = Element> {
+    let mut chars = pattern.chars();
+    let mut was_run = false;
+    std::iter::from_fn(move || {
+        loop {
+            let element = match chars.next()? {
+                '*' if was_run => continue,
+                '*' => Element::Run,
+                '?' => Element::One,
+                // At the end it means itself.
+                '\\' => Element::Char(chars.next().unwrap_or('\\')),
+                c => Element::Char(c),
+            };
+            was_run = element == Element::Run;
+            return Some(element);
+        }
+    })
+}
+
+/// Whether a pattern is simple or short enough to run.
+pub(super) fn fits(pattern: &str) -> bool {
+    simple(pattern).is_some() || elements(pattern).count() <= limits::FILTER_GLOB
+}
+
+/// The simpler form, if there is one.
+pub(super) fn simple(pattern: &str) -> Option<Simple> {
+    let all: Vec<Element> = elements(pattern).collect();
+    let text = |part: &[Element]| {
+        part.iter()
+            .map(|element| match element {
+                Element::Char(c) => Some(*c),
+                _ => None,
+            })
+            .collect::<Option<String>>()
+    };
+    Some(match all.as_slice() {
+        [Element::Run] => Simple::Prefix(String::new()),
+        [Element::Run, part @ .., Element::Run] => Simple::Part(text(part)?),
+        [Element::Run, suffix @ ..] => Simple::Suffix(text(suffix)?),
+        [prefix @ .., Element::Run] => Simple::Prefix(text(prefix)?),
+        whole => Simple::Whole(text(whole)?),
+    })
+}
+
+/// The one spelling of patterns that mean the same.
+pub(super) fn canonical(pattern: &str) -> String {
+    let mut text = String::with_capacity(pattern.len());
+    for element in elements(pattern) {
+        match element {
+            Element::Run => text.push('*'),
+            Element::One => text.push('?'),
+            Element::Char(c) => {
+                if matches!(c, '*' | '?' | '\\') {
+                    text.push('\\');
+                }
+                text.push(c);
+            }
+        }
+    }
+    text
+}
+
+impl Glob {
+    /// The pattern, of which everything behind the bound ([`fits`]) is left out.
+    pub(super) fn new(pattern: &str) -> Self {
+        let (mut any, mut stay, mut state) = (0, 0, 1_u128);
+        let mut chars: Vec<(char, u128)> = Vec::new();
+        for element in elements(pattern).take(limits::FILTER_GLOB) {
+            match element {
+                Element::Run => stay |= state,
+                Element::One => any |= state,
+                Element::Char(c) => match chars.binary_search_by_key(&c, |(known, _)| *known) {
+                    Ok(place) => chars[place].1 |= state,
+                    Err(place) => chars.insert(place, (c, state)),
+                },
+            }
+            state <<= 1;
+        }
+        Self {
+            chars: chars.into(),
+            any,
+            stay,
+            last: state,
+        }
+    }
+
+    /// Whether the whole text follows the pattern.
+    pub(super) fn matches(&self, text: &str) -> bool {
+        // Bit n: the first n elements have been followed. A run may also be of nothing.
+        let pass = |states: u128| states | (states & self.stay) << 1;
+        let mut states = pass(1);
+        for c in text.chars() {
+            let known = self.chars.binary_search_by_key(&c, |(known, _)| *known);
+            let on = self.any | known.map_or(0, |place| self.chars[place].1);
+            states = pass((states & on) << 1 | states & self.stay);
+            if states == 0 {
+                return false;
+            }
+        }
+        states & self.last != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// By trying everything.
+    fn naive(pattern: &[Element], text: &[char]) -> bool {
+        match (pattern.split_first(), text.split_first()) {
+            (None, None) => true,
+            (None, Some(_)) => false,
+            (Some((Element::Run, rest)), None) => naive(rest, text),
+            (Some((Element::Run, rest)), Some((_, less))) => {
+                naive(rest, text) || naive(pattern, less)
+            }
+            (Some(_), None) => false,
+            (Some((Element::One, rest)), Some((_, less))) => naive(rest, less),
+            (Some((Element::Char(c), rest)), Some((d, less))) => c == d && naive(rest, less),
+        }
+    }
+
+    fn simply(pattern: Simple, text: &str) -> bool {
+        match pattern {
+            Simple::Whole(whole) => text == whole,
+            Simple::Prefix(prefix) => text.starts_with(&prefix),
+            Simple::Suffix(suffix) => text.ends_with(&suffix),
+            Simple::Part(part) => text.contains(&part),
+        }
+    }
+
+    #[test]
+    fn simple_patterns() {
+        for (pattern, expected) in [
+            ("JFK", Some(Simple::Whole("JFK".into()))),
+            ("", Some(Simple::Whole("".into()))),
+            ("JF*", Some(Simple::Prefix("JF".into()))),
+            ("**", Some(Simple::Prefix("".into()))),
+            ("*FK", Some(Simple::Suffix("FK".into()))),
+            ("**F***", Some(Simple::Part("F".into()))),
+            (r"\**", Some(Simple::Prefix("*".into()))),
+            (r"a\", Some(Simple::Whole(r"a\".into()))),
+            ("a*b", None),
+            ("a?", None),
+        ] {
+            assert_eq!(simple(pattern), expected, "{pattern}");
+        }
+        assert_eq!(canonical(r"a**\b\*?"), r"a*b\*?");
+        assert!(fits(&"*?".repeat(60)) && !fits(&"*?".repeat(61)));
+        assert!(fits(&"*".repeat(4000)) && fits(&"a".repeat(4000)));
+    }
+
+    #[test]
+    fn the_longest_pattern_uses_the_last_bit_it_may() {
+        let pattern = format!("{}?", "a".repeat(limits::FILTER_GLOB - 1));
+        let glob = Glob::new(&pattern);
+        assert!(glob.matches(&format!("{}b", "a".repeat(limits::FILTER_GLOB - 1))));
+        assert!(!glob.matches(&"a".repeat(limits::FILTER_GLOB - 1)));
+        assert!(!glob.matches(&"a".repeat(limits::FILTER_GLOB + 1)));
+    }
+
+    proptest! {
+        #[test]
+        fn as_by_trying_everything(pattern in "[ab?*\\\\é]{0,8}", text in "[ab*é]{0,10}") {
+            let all: Vec<Element> = elements(&pattern).collect();
+            let expected = naive(&all, &text.chars().collect::<Vec<_>>());
+            prop_assert_eq!(Glob::new(&pattern).matches(&text), expected);
+            prop_assert_eq!(Glob::new(&canonical(&pattern)).matches(&text), expected);
+            if let Some(simple) = simple(&pattern) {
+                prop_assert_eq!(simply(simple, &text), expected);
+            }
+        }
+    }
+}
