@@ -1,11 +1,13 @@
 //! Rivermesh: a producer on a node of its own, each consumer on a node of its own.
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use harness::{Adapter, Delivery, Info, Item, Sender, Sink, Slab, Spec, Variant};
-use rivermesh::{Condition, Consumer, Invite, Lag, Node, Producer, Rendezvous, Transport};
+use rivermesh::{
+    Acknowledge, Condition, Congestion, Consumer, Invite, Lag, Node, Producer, Rendezvous, Transport,
+};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -89,7 +91,19 @@ impl Adapter for Rivermesh {
     }
 
     fn knobs(_spec: &Spec) -> &'static [&'static str] {
-        &["send_window", "receive_window", "stream_receive_window"]
+        &[
+            "send_window",
+            "receive_window",
+            "stream_receive_window",
+            "congestion",
+            "initial_mtu",
+            "mtu_discovery",
+            "mtu_upper",
+            "gso",
+            "send_fairness",
+            "ack_threshold",
+            "ack_delay_ms",
+        ]
     }
 }
 
@@ -113,17 +127,31 @@ async fn node(network: &str, spec: &Spec, invite: Option<Invite>) -> anyhow::Res
 }
 
 fn transport(knobs: &harness::Transport) -> Transport {
-    let mut transport = Transport::default();
-    if let Some(bytes) = knobs.send_window {
-        transport.send_window = bytes;
+    let usual = Transport::default();
+    let acknowledge = knobs.ack_threshold.map(|packets| Acknowledge {
+        packets,
+        delay: Duration::from_millis(knobs.ack_delay_ms.unwrap_or(25).into()),
+    });
+    Transport {
+        send_window: knobs.send_window.unwrap_or(usual.send_window),
+        receive_window: knobs.receive_window.unwrap_or(usual.receive_window),
+        stream_receive_window: knobs
+            .stream_receive_window
+            .unwrap_or(usual.stream_receive_window),
+        congestion: match knobs.congestion.as_deref() {
+            Some("bbr") => Congestion::Bbr,
+            _ => usual.congestion,
+        },
+        initial_mtu: knobs.initial_mtu.unwrap_or(usual.initial_mtu),
+        max_mtu: match knobs.mtu_discovery {
+            Some(false) => 0,
+            _ => knobs.mtu_upper.unwrap_or(usual.max_mtu),
+        },
+        segmentation_offload: knobs.gso.unwrap_or(usual.segmentation_offload),
+        fairness: knobs.send_fairness.unwrap_or(usual.fairness),
+        acknowledge: acknowledge.or(usual.acknowledge),
+        ..usual
     }
-    if let Some(bytes) = knobs.receive_window {
-        transport.receive_window = bytes;
-    }
-    if let Some(bytes) = knobs.stream_receive_window {
-        transport.stream_receive_window = bytes;
-    }
-    transport
 }
 
 async fn consume(mut consumer: Consumer<Bytes>, mut sink: Sink) {
