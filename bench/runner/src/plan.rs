@@ -20,7 +20,20 @@ const fn adapter(name: &'static str) -> Adapter {
 }
 
 /// All adapters, in the order of the tables.
-pub(crate) const ADAPTERS: &[Adapter] = &[adapter("raw-iroh"), adapter("rivermesh")];
+pub(crate) const ADAPTERS: &[Adapter] = &[
+    adapter("raw-iroh"),
+    adapter("raw-quinn"),
+    adapter("rivermesh"),
+    Adapter {
+        name: "mosaik",
+        apart: true,
+    },
+    adapter("zenoh"),
+    adapter("nats"),
+    adapter("redis"),
+    adapter("iroh-gossip"),
+    adapter("libp2p"),
+];
 
 /// One way of sending, with all that is set.
 #[derive(Clone, Debug)]
