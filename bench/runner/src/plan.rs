@@ -92,10 +92,7 @@ pub(crate) fn variants(info: &Info, chosen: &Chosen) -> Result<Vec<Variant>, Sel
     let Some(wanted) = &chosen.variant else {
         return Ok(info.variants.clone());
     };
-    let found = info
-        .variants
-        .iter()
-        .find(|variant| variant.name == *wanted);
+    let found = info.variants.iter().find(|variant| variant.name == *wanted);
     found.map(|variant| vec![variant.clone()]).ok_or_else(|| {
         let names: Vec<&str> = info.variants.iter().map(|v| v.name.as_str()).collect();
         SelectError::Variant {
@@ -128,6 +125,7 @@ mod tests {
         let variants = variants.iter();
         Info {
             about: String::new(),
+            edge: None,
             variants: variants
                 .map(|name| Variant::new(name, Delivery::Block, ""))
                 .collect(),

@@ -198,7 +198,7 @@ pub(crate) fn grouped(number: f64) -> String {
 }
 
 /// Microseconds in a unit that suits.
-fn micros(us: f64) -> String {
+pub(crate) fn micros(us: f64) -> String {
     if us < 1000.0 {
         format!("{us:.0} µs")
     } else if us < 1e6 {

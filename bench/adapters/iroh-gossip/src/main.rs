@@ -52,6 +52,9 @@ impl Adapter for IrohGossip {
             about: "one topic, all join through the producer, default settings but for the size \
                     of a message; nodes pass items on, so most come over several hops"
                 .into(),
+            edge: Some(
+                "the producer sends to a few neighbours only, consumers pass items on".into(),
+            ),
             variants: vec![Variant::new(
                 "topic",
                 Delivery::Drop,
@@ -92,7 +95,10 @@ impl Adapter for IrohGossip {
         let addr: EndpointAddr = serde_json::from_value(addr.clone())?;
         let producer = addr.id;
         let node = Node::start(spec, Some(addr)).await?;
-        let topic = node.gossip.subscribe_and_join(TOPIC, vec![producer]).await?;
+        let topic = node
+            .gossip
+            .subscribe_and_join(TOPIC, vec![producer])
+            .await?;
         Ok(tokio::spawn(consume(node, producer, topic.split(), sink)))
     }
 }

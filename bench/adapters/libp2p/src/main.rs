@@ -44,6 +44,7 @@ impl Adapter for Libp2p {
             about: "gossipsub over QUIC, all consumers dial the producer, which sends to all of \
                     them (flood publishing, the default)"
                 .into(),
+            edge: None,
             variants: vec![
                 Variant::new(
                     "signed",

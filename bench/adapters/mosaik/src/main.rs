@@ -53,6 +53,7 @@ impl Adapter for Mosaik {
             about: "streams of raw bytes between network instances on loopback, tokio-util held \
                     at 0.7.18, a relay on loopback that carries no items"
                 .into(),
+            edge: None,
             variants: vec![
                 Variant::new(
                     "disconnect",
@@ -75,7 +76,11 @@ impl Adapter for Mosaik {
         _server: Option<SocketAddr>,
     ) -> anyhow::Result<(Producing, Value)> {
         let (relay, url) = relay().await?;
-        let name = format!("compare-{}-{}", std::process::id(), harness::clock::now_ns());
+        let name = format!(
+            "compare-{}-{}",
+            std::process::id(),
+            harness::clock::now_ns()
+        );
         let network = network(&name, &url).await?;
         let mut builder = network.streams().producer::<Raw>();
         if spec.variant == "skip" {
@@ -103,7 +108,11 @@ impl Adapter for Mosaik {
         addr: &Value,
         sink: Sink,
     ) -> anyhow::Result<(Network, JoinHandle<()>)> {
-        let text = |key: &str| addr[key].as_str().context("the producer's address lacks it");
+        let text = |key: &str| {
+            addr[key]
+                .as_str()
+                .context("the producer's address lacks it")
+        };
         let peer: EndpointAddr = serde_json::from_value(addr["peer"].clone())?;
         let network = network(text("name")?, &text("relay")?.parse()?).await?;
         network.discovery().dial(peer).await;
@@ -138,7 +147,9 @@ async fn network(name: &str, relay: &RelayUrl) -> anyhow::Result<Network> {
 async fn relay() -> anyhow::Result<(Server, RelayUrl)> {
     let mut config = ServerConfig::default();
     config.relay = Some(RelayConfig::new(([127, 0, 0, 1], 0)));
-    let server = Server::spawn(config).await.context("cannot serve a relay")?;
+    let server = Server::spawn(config)
+        .await
+        .context("cannot serve a relay")?;
     let addr = server.http_addr().context("the relay does not listen")?;
     let url = format!("http://{addr}").parse()?;
     Ok((server, url))

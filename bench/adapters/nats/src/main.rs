@@ -38,6 +38,7 @@ impl Adapter for Nats {
             about: "nats-server of Debian over TCP without TLS, core publish and subscribe through \
                     async-nats, default settings"
                 .into(),
+            edge: Some("nothing is encrypted, the kernel does the transport, and the producer writes each item once, to the server".into()),
             variants: vec![Variant::new(
                 "core",
                 Delivery::Drop,

@@ -40,16 +40,18 @@ impl Adapter for RawIroh {
                     stream per consumer, length-prefixed items in batches of 16 KiB that are made \
                     once for all consumers, a queue of a few batches for each"
                 .into(),
-            variants: vec![Variant::new("block", Delivery::Block, "waits for the slowest")],
+            edge: None,
+            variants: vec![Variant::new(
+                "block",
+                Delivery::Block,
+                "waits for the slowest",
+            )],
             crates: vec!["iroh".into(), "noq".into()],
             server: None,
         }
     }
 
-    async fn produce(
-        spec: &Spec,
-        _server: Option<SocketAddr>,
-    ) -> anyhow::Result<(Fanout, Value)> {
+    async fn produce(spec: &Spec, _server: Option<SocketAddr>) -> anyhow::Result<(Fanout, Value)> {
         let endpoint = endpoint::bind(&spec.transport).await?;
         let addr = serde_json::to_value(endpoint::loopback(&endpoint)?)?;
         let arriving = stream::accept(endpoint, spec.consumers, fanout::depth(spec));

@@ -34,17 +34,20 @@ impl Adapter for RawQuinn {
 
     fn info() -> Info {
         Info {
-            about: "quinn's endpoints with the QUIC settings, streams and batches of raw-iroh".into(),
-            variants: vec![Variant::new("block", Delivery::Block, "waits for the slowest")],
+            about: "quinn's endpoints with the QUIC settings, streams and batches of raw-iroh"
+                .into(),
+            edge: None,
+            variants: vec![Variant::new(
+                "block",
+                Delivery::Block,
+                "waits for the slowest",
+            )],
             crates: vec!["quinn".into()],
             server: None,
         }
     }
 
-    async fn produce(
-        spec: &Spec,
-        _server: Option<SocketAddr>,
-    ) -> anyhow::Result<(Fanout, Value)> {
+    async fn produce(spec: &Spec, _server: Option<SocketAddr>) -> anyhow::Result<(Fanout, Value)> {
         let (endpoint, certificate) = endpoint::server(&spec.transport)?;
         let addr = json!({ "socket": endpoint.local_addr()?, "certificate": certificate });
         let arriving = stream::accept(endpoint, spec.consumers, fanout::depth(spec));

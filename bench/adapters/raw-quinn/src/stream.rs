@@ -29,7 +29,12 @@ pub(crate) async fn accept(
         let mut stream = connection.open_uni().await?;
         stream.write_all(&HELLO).await?;
         let (queue, batches) = mpsc::channel(depth);
-        tokio::spawn(write((endpoint.clone(), connection), stream, batches, depth));
+        tokio::spawn(write(
+            (endpoint.clone(), connection),
+            stream,
+            batches,
+            depth,
+        ));
         queues.push(queue);
     }
     Ok(queues)

@@ -52,6 +52,7 @@ impl Adapter for Redis {
             about: "redis-server of Debian over TCP without TLS, nothing saved to disk, PUBLISH in \
                     pipelines of up to 64 KiB, default limits of output buffers"
                 .into(),
+            edge: Some("nothing is encrypted, the kernel does the transport, and the producer writes each item once, to the server".into()),
             variants: vec![Variant::new(
                 "pubsub",
                 Delivery::Drop,

@@ -1,10 +1,15 @@
 //! Configurations of sessions.
 
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 
 use anyhow::anyhow;
 use serde_json::{Value, json};
 use zenoh::Config;
+
+/// The name in the certificate.
+const NAME: &str = "localhost";
+/// Where the settings of TLS, and with it QUIC, stand.
+const TLS: &str = "transport/link/tls";
 
 /// What carries the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,42 +18,48 @@ pub(crate) enum Link {
     Quic,
 }
 
-/// For the session that listens on loopback; and the certificate that it will show, as PEM.
-pub(crate) fn listening(link: Link) -> anyhow::Result<(Config, String)> {
+/// For the session that listens on loopback; and what [`connecting`] must know of it.
+///
+/// A session does not tell which port it got, so it gets one that was free just now.
+pub(crate) fn listening(link: Link) -> anyhow::Result<(Config, Value)> {
     let mut config = base()?;
-    let mut certificate = String::new();
-    let endpoint = match link {
-        Link::Tcp => "tcp/127.0.0.1:0".to_owned(),
+    let (locator, certificate) = match link {
+        Link::Tcp => {
+            let free = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+            (format!("tcp/{free}"), String::new())
+        }
         Link::Quic => {
-            let own = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-            certificate = own.cert.pem();
-            let tls = "transport/link/tls";
-            let key = own.signing_key.serialize_pem();
-            set(&mut config, &format!("{tls}/listen_private_key_base64"), &base64(&key))?;
+            let own = rcgen::generate_simple_self_signed([NAME.to_owned()])?;
+            let certificate = own.cert.pem();
+            let key = base64(&own.signing_key.serialize_pem());
+            set(
+                &mut config,
+                &format!("{TLS}/listen_private_key_base64"),
+                &key,
+            )?;
             let shown = base64(&certificate);
-            set(&mut config, &format!("{tls}/listen_certificate_base64"), &shown)?;
-            // It does not tell which port it got, so it gets one that was free just now.
+            set(
+                &mut config,
+                &format!("{TLS}/listen_certificate_base64"),
+                &shown,
+            )?;
             let free = UdpSocket::bind(("127.0.0.1", 0))?.local_addr()?;
-            format!("quic/localhost:{}", free.port())
+            (format!("quic/{NAME}:{}", free.port()), certificate)
         }
     };
-    set(&mut config, "listen/endpoints", &json!([endpoint]))?;
-    Ok((config, certificate))
+    set(&mut config, "listen/endpoints", &json!([locator]))?;
+    let addr = json!({ "locator": locator, "certificate": certificate });
+    Ok((config, addr))
 }
 
 /// For a session that connects to `locator`.
 pub(crate) fn connecting(link: Link, locator: &str, certificate: &str) -> anyhow::Result<Config> {
     let mut config = base()?;
     set(&mut config, "listen/endpoints", &json!([]))?;
-    let locator = match link {
-        Link::Tcp => locator.to_owned(),
-        Link::Quic => {
-            let root = "transport/link/tls/root_ca_certificate_base64";
-            set(&mut config, root, &base64(certificate))?;
-            // The certificate is for the name.
-            locator.replace("127.0.0.1", "localhost")
-        }
-    };
+    if link == Link::Quic {
+        let root = format!("{TLS}/root_ca_certificate_base64");
+        set(&mut config, &root, &base64(certificate))?;
+    }
     set(&mut config, "connect/endpoints", &json!([locator]))?;
     Ok(config)
 }
@@ -90,7 +101,13 @@ mod tests {
 
     #[test]
     fn base64_as_in_rfc_4648() {
-        let cases = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")];
+        let cases = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+        ];
         for (text, wanted) in cases {
             assert_eq!(base64(text), json!(wanted));
         }

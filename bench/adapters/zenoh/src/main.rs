@@ -41,6 +41,7 @@ impl Adapter for Zenoh {
             about: "sessions in peer mode on loopback without scouting, subscribers with a \
                     callback, its own runtimes and default batches of 64 KiB"
                 .into(),
+            edge: Some("over TCP it encrypts nothing, and the kernel acknowledges, resends and cuts into packets; items travel in batches of up to 64 KiB".into()),
             variants: vec![
                 Variant::new("tcp-block", block, "TCP without TLS, `CongestionControl::Block`"),
                 Variant::new("tcp-drop", drop, "TCP without TLS, `CongestionControl::Drop`"),
@@ -56,14 +57,8 @@ impl Adapter for Zenoh {
         spec: &Spec,
         _server: Option<SocketAddr>,
     ) -> anyhow::Result<(Publishing, Value)> {
-        let (config, certificate) = config::listening(link(spec)?)?;
+        let (config, addr) = config::listening(link(spec)?)?;
         let session = zenoh::open(config).await.map_err(|error| anyhow!(error))?;
-        let locators = session.info().locators().await;
-        let locator = locators.first().context("the session does not listen")?;
-        let addr = serde_json::json!({
-            "locator": locator.to_string(),
-            "certificate": certificate,
-        });
         let congestion = if spec.variant.ends_with("-drop") {
             CongestionControl::Drop
         } else {
@@ -85,7 +80,11 @@ impl Adapter for Zenoh {
         addr: &Value,
         sink: Sink,
     ) -> anyhow::Result<Session> {
-        let text = |key: &str| addr[key].as_str().context("the producer's address lacks it");
+        let text = |key: &str| {
+            addr[key]
+                .as_str()
+                .context("the producer's address lacks it")
+        };
         let config = config::connecting(link(spec)?, text("locator")?, text("certificate")?)?;
         let session = zenoh::open(config).await.map_err(|error| anyhow!(error))?;
         // The callback may come from any thread, but from one at a time.
