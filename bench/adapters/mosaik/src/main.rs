@@ -9,7 +9,7 @@ use futures::SinkExt;
 use harness::{Adapter, Delivery, Info, Item, Sender, Sink, Slab, Spec, Variant};
 use iroh::{EndpointAddr, RelayMode, RelayUrl, TransportAddr};
 use iroh_relay::server::{RelayConfig, Server, ServerConfig};
-use mosaik::{Datum, Network, NetworkId, streams::Producer};
+use mosaik::{Datum, Network, NetworkId, discovery, streams::Producer};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -81,7 +81,7 @@ impl Adapter for Mosaik {
             std::process::id(),
             harness::clock::now_ns()
         );
-        let network = network(&name, &url).await?;
+        let network = network(&name, &url, None).await?;
         let mut builder = network.streams().producer::<Raw>();
         if spec.variant == "skip" {
             builder = builder.disconnect_lagging(false);
@@ -114,8 +114,7 @@ impl Adapter for Mosaik {
                 .context("the producer's address lacks it")
         };
         let peer: EndpointAddr = serde_json::from_value(addr["peer"].clone())?;
-        let network = network(text("name")?, &text("relay")?.parse()?).await?;
-        network.discovery().dial(peer).await;
+        let network = network(text("name")?, &text("relay")?.parse()?, Some(peer)).await?;
         let mut consumer = network.streams().consume::<Raw>();
         let mut sink = sink;
         let task = tokio::spawn(async move {
@@ -136,10 +135,19 @@ impl Sender for Producing {
     }
 }
 
-async fn network(name: &str, relay: &RelayUrl) -> anyhow::Result<Network> {
+async fn network(
+    name: &str,
+    relay: &RelayUrl,
+    join: Option<EndpointAddr>,
+) -> anyhow::Result<Network> {
+    let mut discovery = discovery::Config::builder();
+    if let Some(peer) = join {
+        discovery = discovery.with_bootstrap(peer);
+    }
     let built = Network::builder(NetworkId::from(name))
         .with_relay_mode(RelayMode::custom([relay.clone()]))
         .with_addresses([SocketAddr::from(([127, 0, 0, 1], 0))])
+        .with_discovery(discovery)
         .build();
     built.await.map_err(|error| anyhow!("{error}"))
 }
