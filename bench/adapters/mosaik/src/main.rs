@@ -5,11 +5,13 @@ use std::{convert::Infallible, net::SocketAddr, process::ExitCode};
 
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
-use futures::SinkExt;
 use harness::{Adapter, Delivery, Info, Item, Sender, Sink, Slab, Spec, Variant};
 use iroh::{EndpointAddr, RelayMode, RelayUrl, TransportAddr};
 use iroh_relay::server::{RelayConfig, Server, ServerConfig};
-use mosaik::{Datum, Network, NetworkId, discovery, streams::Producer};
+use mosaik::{
+    Datum, Network, NetworkId, discovery,
+    streams::{Producer, producer::Error},
+};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -114,7 +116,10 @@ impl Adapter for Mosaik {
                 .context("the producer's address lacks it")
         };
         let peer: EndpointAddr = serde_json::from_value(addr["peer"].clone())?;
-        let network = network(text("name")?, &text("relay")?.parse()?, Some(peer)).await?;
+        let url = text("relay")?.parse()?;
+        let network = network(text("name")?, &url, Some(peer.clone())).await?;
+        let known = network.discovery().sync_with(peer).await;
+        known.map_err(|error| anyhow!("cannot sync with the producer: {error}"))?;
         let mut consumer = network.streams().consume::<Raw>();
         let mut sink = sink;
         let task = tokio::spawn(async move {
@@ -129,9 +134,25 @@ impl Adapter for Mosaik {
 
 impl Sender for Producing {
     async fn send(&mut self, item: &Item<'_>) -> anyhow::Result<()> {
-        // Waits while nobody is subscribed or the producer's own buffer is full.
-        let sent = self.producer.feed(Raw(item.bytes(&mut self.slab))).await;
-        sent.map_err(|error| anyhow!("{error}"))
+        // Not through its sink: that fails as full where it should wait, because the place that
+        // `poll_ready` reserved is not the one that `start_send` takes; and it drops the waker
+        // when it finds the stream offline, so that a program which waits there waits for ever.
+        tokio::task::coop::consume_budget().await;
+        let mut item = Raw(item.bytes(&mut self.slab));
+        loop {
+            item = match self.producer.try_send(item) {
+                Ok(()) => return Ok(()),
+                Err(Error::Full(item)) => {
+                    tokio::task::yield_now().await;
+                    item
+                }
+                Err(Error::Offline(item)) => {
+                    self.producer.when().online().await;
+                    item
+                }
+                Err(error) => return Err(anyhow!("{error}")),
+            };
+        }
     }
 }
 
@@ -140,7 +161,8 @@ async fn network(
     relay: &RelayUrl,
     join: Option<EndpointAddr>,
 ) -> anyhow::Result<Network> {
-    let mut discovery = discovery::Config::builder();
+    // Without this it looks for others in the public DHT, and tells that it is there.
+    let mut discovery = discovery::Config::builder().no_dht_bootstrap();
     if let Some(peer) = join {
         discovery = discovery.with_bootstrap(peer);
     }
