@@ -31,7 +31,9 @@ pub(crate) async fn run<A: Adapter>(
                 let counted = count(&all);
                 if counted.ended > 0 {
                     let why = all.iter().find_map(|one| one.why());
-                    return Err(Error::Ended(why.unwrap_or_else(|| "it says not why".into())));
+                    return Err(Error::Ended(
+                        why.unwrap_or_else(|| "it says not why".into()),
+                    ));
                 }
                 say(&Report::Counted(counted))?;
             }
@@ -65,7 +67,11 @@ async fn start<A: Adapter>(
             && let Some(started) = starting.join_next().await
         {
             let started: Result<anyhow::Result<A::Consumer>, _> = started;
-            alive.push(started.map_err(|error| failed(error.into()))?.map_err(failed)?);
+            alive.push(
+                started
+                    .map_err(|error| failed(error.into()))?
+                    .map_err(failed)?,
+            );
         }
         let (sink, counters) = Sink::new(Arc::clone(shared));
         all.push(counters);
@@ -76,7 +82,11 @@ async fn start<A: Adapter>(
         });
     }
     while let Some(started) = starting.join_next().await {
-        alive.push(started.map_err(|error| failed(error.into()))?.map_err(failed)?);
+        alive.push(
+            started
+                .map_err(|error| failed(error.into()))?
+                .map_err(failed)?,
+        );
     }
     Ok((all, alive))
 }

@@ -13,12 +13,14 @@
 //! | [`latency`] | histograms of one-way latencies |
 //! | [`protocol`] | what the runner and its two processes tell each other |
 //! | [`adapter`] | what an adapter implements, and [`adapter::run`], its `main` |
+//! | [`fanout`] | batches by hand, for adapters of a bare transport |
 //! | [`process`] | CPU time and memory of a process |
 //! | [`clock`] | the clock that all processes share |
 
 pub mod adapter;
 pub mod clock;
 mod consuming;
+pub mod fanout;
 pub mod latency;
 pub mod payload;
 pub mod process;

@@ -20,6 +20,24 @@ pub fn peak_memory(pid: u32) -> Option<u64> {
     parse_peak(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
 }
 
+/// CPU time that all programs of the machine used so far, user and system, without interrupts;
+/// nothing where that cannot be told.
+#[must_use]
+pub fn machine_cpu() -> Option<Duration> {
+    parse_machine(&std::fs::read_to_string("/proc/stat").ok()?)
+}
+
+/// The fields user, nice and system of the line `cpu` (proc_stat(5)).
+fn parse_machine(stat: &str) -> Option<Duration> {
+    let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    let fields = line.split_ascii_whitespace().take(3);
+    let ticks: Option<Vec<u64>> = fields.map(|field| field.parse().ok()).collect();
+    let ticks: u64 = ticks.filter(|ticks| ticks.len() == 3)?.iter().sum();
+    Some(Duration::from_millis(
+        ticks.checked_mul(1000 / TICKS_PER_SECOND)?,
+    ))
+}
+
 /// Fields 14 to 17 (utime, stime, cutime, cstime) of proc_pid_stat(5). The second field, the
 /// program's name in parentheses, may itself hold spaces and parentheses.
 fn parse_cpu(stat: &str) -> Option<Duration> {
@@ -34,7 +52,9 @@ fn parse_cpu(stat: &str) -> Option<Duration> {
 }
 
 fn parse_peak(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
 }
@@ -56,6 +76,13 @@ mod tests {
         let status = "Name:\tx\nVmPeak:\t  9 kB\nVmHWM:\t    2048 kB\nVmRSS:\t 3 kB\n";
         assert_eq!(parse_peak(status), Some(2 * 1024 * 1024));
         assert_eq!(parse_peak("Name: x"), None);
+    }
+
+    #[test]
+    fn interrupts_and_idling_are_no_programs() {
+        let stat = "cpu  100 20 3 999 9 9 9 0 0 0\ncpu0 1 1 1 1\n";
+        assert_eq!(parse_machine(stat), Some(Duration::from_millis(1230)));
+        assert_eq!(parse_machine("cpu0 1 2 3\n"), None);
     }
 
     #[test]

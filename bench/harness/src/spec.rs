@@ -128,6 +128,8 @@ impl Variant {
 pub struct Info {
     /// How the peer is set up, in a line.
     pub about: String,
+    /// What it leaves out or does otherwise than Rivermesh, so that it can be faster in some cell.
+    pub edge: Option<String>,
     /// Ways of setting it up, the first one first in the tables.
     pub variants: Vec<Variant>,
     /// Crates whose versions, from the lock file, name the peer's.

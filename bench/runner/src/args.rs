@@ -83,6 +83,14 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) no_build: bool,
 
+    /// Write tables and chart into this page, between its markers; alone: into the book's page.
+    #[arg(long, value_name = "PAGE", num_args = 0..=1, default_missing_value = "")]
+    pub(crate) publish: Option<PathBuf>,
+
+    /// Measure nothing; take the results of earlier runs (files in `target/compare/`). Repeatable.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["no_build", "only_build"])]
+    pub(crate) from: Vec<PathBuf>,
+
     /// Build only.
     #[arg(long, conflicts_with = "no_build")]
     pub(crate) only_build: bool,

@@ -2,19 +2,18 @@
 
 mod args;
 mod build;
+mod chart;
+mod files;
+mod machine;
 mod measure;
 mod plan;
+mod publish;
 mod record;
 mod session;
 mod table;
+mod wins;
 
-use std::{
-    fs::{self, File},
-    io::{self, Write},
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::process::ExitCode;
 
 use clap::Parser;
 use harness::{Spec, Transport};
@@ -22,6 +21,8 @@ use thiserror::Error;
 
 use args::Args;
 use build::{BuildError, Places};
+use files::{FileError, Results};
+use machine::{Header, Machine, Peer};
 use measure::Times;
 use plan::Contestant;
 use record::{Cell, Record};
@@ -36,9 +37,12 @@ enum CompareError {
     /// An adapter cannot be used.
     #[error(transparent)]
     Build(#[from] BuildError),
-    /// Results cannot be written.
-    #[error("cannot write {0}")]
-    Write(PathBuf, #[source] io::Error),
+    /// Results cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Results cannot be published.
+    #[error(transparent)]
+    Publish(#[from] publish::PublishError),
 }
 
 fn main() -> ExitCode {
@@ -59,22 +63,48 @@ fn main() -> ExitCode {
 
 fn compare(args: &Args) -> Result<(), CompareError> {
     let places = Places::find()?;
-    let contestants = contestants(args, &places)?;
-    if args.only_build {
-        return Ok(());
-    }
-    let (path, mut file) = results(&places.target)?;
-    let records = rounds(args, &contestants, |record| {
-        let line = serde_json::to_vec(record).map_err(io::Error::from);
-        line.and_then(|mut line| {
-            line.push(b'\n');
-            file.write_all(&line)
-        })
-        .map_err(|error| CompareError::Write(path.clone(), error))
-    })?;
+    let (header, records) = if args.from.is_empty() {
+        let contestants = contestants(args, &places)?;
+        if args.only_build {
+            return Ok(());
+        }
+        let header = header(&contestants, &places);
+        let mut results = Results::create(&places.target, &header)?;
+        let records = rounds(args, &contestants, |record| Ok(results.keep(record)?))?;
+        eprintln!("one JSON line per run: {}", results.path().display());
+        (header, records)
+    } else {
+        files::read(&args.from)?
+    };
     println!("{}", table::tables(&records));
-    eprintln!("one JSON line per run: {}", path.display());
+    println!("{}", wins::wins(&records, &header));
+    if let Some(page) = &args.publish {
+        let own = places.bench.join("../docs/src/comparison.md");
+        let page = if page.as_os_str().is_empty() {
+            &own
+        } else {
+            page
+        };
+        publish::publish(page, &records, &header)?;
+        eprintln!("published in {}", page.display());
+    }
     Ok(())
+}
+
+fn header(contestants: &[Contestant], places: &Places) -> Header {
+    let peer = |contestant: &Contestant| {
+        let adapter = plan::ADAPTERS.iter().find(|a| a.name == contestant.adapter);
+        let workspace = adapter.map_or(places.bench.clone(), |a| places.workspace(*a));
+        let peer = Peer::new(contestant.info.clone(), &workspace);
+        (contestant.adapter.clone(), peer)
+    };
+    // Paths of this machine are of no interest to a reader.
+    let args = std::env::args().skip(1).filter(|arg| arg != "--no-build");
+    Header {
+        machine: Machine::this(&places.bench),
+        command: args.collect::<Vec<_>>().join(" "),
+        peers: contestants.iter().map(peer).collect(),
+    }
 }
 
 /// Builds what is asked for, and asks it what it is.
@@ -187,7 +217,11 @@ fn one(args: &Args, contestant: &Contestant, cell: Cell, round: u32) -> Record {
         (None, why) => why.clone().unwrap_or_default(),
     };
     let label = &contestant.label;
-    eprintln!("{}, round {}: {label}: {said}", table::title(cell), round + 1);
+    eprintln!(
+        "{}, round {}: {label}: {said}",
+        table::title(cell),
+        round + 1
+    );
     Record {
         label: label.clone(),
         adapter: contestant.adapter.clone(),
@@ -198,14 +232,4 @@ fn one(args: &Args, contestant: &Contestant, cell: Cell, round: u32) -> Record {
         figures,
         why,
     }
-}
-
-/// The file for the records of this run.
-fn results(target: &Path) -> Result<(PathBuf, File), CompareError> {
-    let folder = target.join("compare");
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let path = folder.join(format!("{}.json", now.map_or(0, |now| now.as_secs())));
-    let made = fs::create_dir_all(&folder).and_then(|()| File::create(&path));
-    let file = made.map_err(|error| CompareError::Write(path.clone(), error))?;
-    Ok((path, file))
 }

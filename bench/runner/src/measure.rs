@@ -5,6 +5,7 @@ use std::{thread, time::Duration};
 use harness::{
     Spec, clock,
     latency::Latency,
+    process,
     protocol::{Order, Received, Report, Sent, Setup},
 };
 
@@ -48,8 +49,17 @@ struct Run {
 
 /// What was seen at the begin and the end of the window.
 struct Window {
-    begin: (Received, f64),
-    end: (Received, f64),
+    begin: Look,
+    end: Look,
+}
+
+/// What was seen at one time.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    received: Received,
+    /// CPU seconds of the run's processes, and of all programs of the machine.
+    cpu: f64,
+    machine: f64,
 }
 
 /// Measures. All processes are gone when this is done.
@@ -172,9 +182,12 @@ impl Run {
     }
 
     /// What was received and the CPU time used so far.
-    fn look(&mut self) -> Result<(Received, f64), SessionError> {
-        let received = self.count()?;
-        Ok((received, cpu_seconds(&self.pids)))
+    fn look(&mut self) -> Result<Look, SessionError> {
+        Ok(Look {
+            received: self.count()?,
+            cpu: cpu_seconds(&self.pids),
+            machine: process::machine_cpu().map_or(0.0, |used| used.as_secs_f64()),
+        })
     }
 
     fn count(&mut self) -> Result<Received, SessionError> {
@@ -218,15 +231,17 @@ impl Run {
 
 impl Window {
     fn figures(&self, spec: &Spec, sent: Sent, last: Received) -> Figures {
-        let ((begin, cpu_begin), (end, cpu_end)) = (self.begin, self.end);
+        let (begin, end) = (self.begin.received, self.end.received);
         let seconds = end.at_ns.saturating_sub(begin.at_ns).max(1) as f64 / 1e9;
         let items = end.distinct().saturating_sub(begin.distinct()) as f64;
         let due = sent.items * u64::from(spec.consumers);
-        let cpu = (cpu_end - cpu_begin).max(0.0);
+        let cpu = (self.end.cpu - self.begin.cpu).max(0.0);
+        let all = self.end.machine - self.begin.machine;
         Figures {
             deliveries_per_s: items / seconds,
             mb_per_s: items * f64::from(spec.size) / seconds / 1e6,
             cores: cpu / seconds,
+            others: (all - cpu).max(0.0) / seconds,
             cpu_s_per_million: (items > 0.0).then(|| cpu / items * 1e6),
             due,
             lost: due.saturating_sub(last.distinct()),
@@ -257,9 +272,14 @@ mod tests {
             duplicates,
             ..Received::default()
         };
+        let look = |received, cpu, machine| Look {
+            received,
+            cpu,
+            machine,
+        };
         let window = Window {
-            begin: (received(1_000_000_000, 1000, 0), 1.0),
-            end: (received(3_000_000_000, 2_001_010, 10), 4.0),
+            begin: look(received(1_000_000_000, 1000, 0), 1.0, 10.0),
+            end: look(received(3_000_000_000, 2_001_010, 10), 4.0, 13.5),
         };
         let spec = Spec {
             consumers: 8,
@@ -274,7 +294,7 @@ mod tests {
         assert_eq!(figures.deliveries_per_s, 1_000_000.0);
         assert_eq!(figures.mb_per_s, 256.0);
         assert_eq!(figures.cpu_s_per_million, Some(1.5));
-        assert_eq!(figures.cores, 1.5);
+        assert_eq!((figures.cores, figures.others), (1.5, 0.25));
         assert_eq!((figures.due, figures.lost), (2_400_000, 100));
     }
 }

@@ -20,7 +20,20 @@ const fn adapter(name: &'static str) -> Adapter {
 }
 
 /// All adapters, in the order of the tables.
-pub(crate) const ADAPTERS: &[Adapter] = &[adapter("raw-iroh"), adapter("rivermesh")];
+pub(crate) const ADAPTERS: &[Adapter] = &[
+    adapter("raw-iroh"),
+    adapter("raw-quinn"),
+    adapter("rivermesh"),
+    Adapter {
+        name: "mosaik",
+        apart: true,
+    },
+    adapter("zenoh"),
+    adapter("nats"),
+    adapter("redis"),
+    adapter("iroh-gossip"),
+    adapter("libp2p"),
+];
 
 /// One way of sending, with all that is set.
 #[derive(Clone, Debug)]
@@ -79,10 +92,7 @@ pub(crate) fn variants(info: &Info, chosen: &Chosen) -> Result<Vec<Variant>, Sel
     let Some(wanted) = &chosen.variant else {
         return Ok(info.variants.clone());
     };
-    let found = info
-        .variants
-        .iter()
-        .find(|variant| variant.name == *wanted);
+    let found = info.variants.iter().find(|variant| variant.name == *wanted);
     found.map(|variant| vec![variant.clone()]).ok_or_else(|| {
         let names: Vec<&str> = info.variants.iter().map(|v| v.name.as_str()).collect();
         SelectError::Variant {
@@ -115,6 +125,7 @@ mod tests {
         let variants = variants.iter();
         Info {
             about: String::new(),
+            edge: None,
             variants: variants
                 .map(|name| Variant::new(name, Delivery::Block, ""))
                 .collect(),

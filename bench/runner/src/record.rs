@@ -36,6 +36,9 @@ pub(crate) struct Figures {
     pub(crate) mb_per_s: f64,
     /// CPU time of all processes per time in the window.
     pub(crate) cores: f64,
+    /// CPU time of programs that are no part of the run, per time in the window.
+    #[serde(default)]
+    pub(crate) others: f64,
     /// CPU seconds, user and system, of all processes per million deliveries.
     pub(crate) cpu_s_per_million: Option<f64>,
     /// Sum of the peak resident memory of all processes, in bytes.
@@ -143,6 +146,7 @@ fn medians(all: &[&Figures]) -> Figures {
         deliveries_per_s: of(&|f| f.deliveries_per_s),
         mb_per_s: of(&|f| f.mb_per_s),
         cores: of(&|f| f.cores),
+        others: of(&|f| f.others),
         cpu_s_per_million: (!costs.is_empty()).then(|| median(costs)),
         peak_memory: of(&|f| f.peak_memory as f64) as u64,
         due: sum(&|f| f.due),

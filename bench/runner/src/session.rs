@@ -223,5 +223,7 @@ pub(crate) fn cpu_seconds(pids: &[u32]) -> f64 {
 
 /// Peak resident memory of all of these processes, in bytes.
 pub(crate) fn peak_memory(pids: &[u32]) -> u64 {
-    pids.iter().filter_map(|pid| process::peak_memory(*pid)).sum()
+    pids.iter()
+        .filter_map(|pid| process::peak_memory(*pid))
+        .sum()
 }

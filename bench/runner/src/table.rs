@@ -9,6 +9,9 @@ use crate::record::{Cell, Figures, Mode, Record, Summary, cells, summaries};
 /// The adapter that is the limit of the transport.
 pub(crate) const LIMIT: &str = "raw-iroh";
 
+/// Cores that other programs may use without a remark.
+const BUSY: f64 = 0.1;
+
 /// One table per cell.
 pub(crate) fn tables(records: &[Record]) -> String {
     let mut out = String::new();
@@ -159,6 +162,12 @@ fn remarks(row: &Summary) -> String {
     let Some(figures) = &row.figures else {
         return out;
     };
+    if figures.others > BUSY {
+        note(format!(
+            "other programs used {:.2} cores meanwhile, which makes the figures too low",
+            figures.others
+        ));
+    }
     if figures.unsent > 0 {
         note(format!(
             "could not keep the schedule: {} items were never sent, the worst was {:.0} ms behind",
@@ -198,7 +207,7 @@ pub(crate) fn grouped(number: f64) -> String {
 }
 
 /// Microseconds in a unit that suits.
-fn micros(us: f64) -> String {
+pub(crate) fn micros(us: f64) -> String {
     if us < 1000.0 {
         format!("{us:.0} µs")
     } else if us < 1e6 {
@@ -250,6 +259,7 @@ mod tests {
         }
         if let Some(figures) = &mut records[1].figures {
             figures.duplicates = 5;
+            figures.others = 0.6;
             figures.ignored = vec!["gso".into()];
         }
         insta::assert_snapshot!(tables(&records));

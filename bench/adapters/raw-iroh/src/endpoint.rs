@@ -15,9 +15,6 @@ use noq_proto::congestion::{Bbr3Config, CubicConfig, NewRenoConfig};
 
 pub(crate) const ALPN: &[u8] = b"bench/raw/1";
 
-/// What a stream begins with: the other side learns of it by its first bytes.
-pub(crate) const HELLO: [u8; 1] = [1];
-
 /// The settings that can be changed: all.
 pub(crate) const KNOBS: &[&str] = &[
     "congestion",

@@ -4,18 +4,18 @@
 //! admission, no resuming, no policy for consumers that lag.
 
 mod endpoint;
-mod fanout;
-mod reader;
+mod stream;
 
 use std::{net::SocketAddr, process::ExitCode};
 
 use anyhow::Context;
-use harness::{Adapter, Delivery, Info, Sink, Spec, Variant};
+use harness::{
+    Adapter, Delivery, Info, Sink, Spec, Variant,
+    fanout::{self, Fanout},
+};
 use iroh::{Endpoint, EndpointAddr, endpoint::Connection};
 use serde_json::Value;
 use tokio::task::JoinHandle;
-
-use fanout::Fanout;
 
 fn main() -> ExitCode {
     harness::run::<RawIroh>()
@@ -40,19 +40,22 @@ impl Adapter for RawIroh {
                     stream per consumer, length-prefixed items in batches of 16 KiB that are made \
                     once for all consumers, a queue of a few batches for each"
                 .into(),
-            variants: vec![Variant::new("block", Delivery::Block, "waits for the slowest")],
+            edge: None,
+            variants: vec![Variant::new(
+                "block",
+                Delivery::Block,
+                "waits for the slowest",
+            )],
             crates: vec!["iroh".into(), "noq".into()],
             server: None,
         }
     }
 
-    async fn produce(
-        spec: &Spec,
-        _server: Option<SocketAddr>,
-    ) -> anyhow::Result<(Fanout, Value)> {
+    async fn produce(spec: &Spec, _server: Option<SocketAddr>) -> anyhow::Result<(Fanout, Value)> {
         let endpoint = endpoint::bind(&spec.transport).await?;
         let addr = serde_json::to_value(endpoint::loopback(&endpoint)?)?;
-        Ok((Fanout::new(endpoint, spec), addr))
+        let arriving = stream::accept(endpoint, spec.consumers, fanout::depth(spec));
+        Ok((Fanout::new(spec, tokio::spawn(arriving)), addr))
     }
 
     async fn consume(
@@ -65,12 +68,12 @@ impl Adapter for RawIroh {
         let endpoint = endpoint::bind(&spec.transport).await?;
         let connection = endpoint.connect(addr, endpoint::ALPN).await;
         let connection = connection.context("cannot connect")?;
-        let mut stream = connection.accept_uni().await.context("no stream came")?;
-        stream.read_exact(&mut [0; endpoint::HELLO.len()]).await?;
+        let mut incoming = connection.accept_uni().await.context("no stream came")?;
+        incoming.read_exact(&mut [0; stream::HELLO.len()]).await?;
         Ok(Reading {
             _endpoint: endpoint,
             _connection: connection,
-            _task: tokio::spawn(reader::run(stream, sink)),
+            _task: tokio::spawn(stream::read(incoming, sink)),
         })
     }
 

@@ -35,6 +35,7 @@ impl Adapter for Rivermesh {
     fn info() -> Info {
         Info {
             about: "items of `Bytes`, default settings, consumers take many at a time".into(),
+            edge: None,
             variants: vec![
                 Variant::new("block", Delivery::Block, "`Lag::Block`"),
                 Variant::new(
@@ -48,11 +49,12 @@ impl Adapter for Rivermesh {
         }
     }
 
-    async fn produce(
-        spec: &Spec,
-        _server: Option<SocketAddr>,
-    ) -> anyhow::Result<(Sending, Value)> {
-        let network = format!("compare-{}-{}", std::process::id(), harness::clock::now_ns());
+    async fn produce(spec: &Spec, _server: Option<SocketAddr>) -> anyhow::Result<(Sending, Value)> {
+        let network = format!(
+            "compare-{}-{}",
+            std::process::id(),
+            harness::clock::now_ns()
+        );
         let node = node(&network, spec, None).await?;
         let mut producer = node
             .producer::<Bytes>()
@@ -78,7 +80,11 @@ impl Adapter for Rivermesh {
         addr: &Value,
         sink: Sink,
     ) -> anyhow::Result<(Node, JoinHandle<()>)> {
-        let text = |key: &str| addr[key].as_str().context("the producer's address lacks it");
+        let text = |key: &str| {
+            addr[key]
+                .as_str()
+                .context("the producer's address lacks it")
+        };
         let invite: Invite = text("invite")?.parse()?;
         let node = node(text("network")?, spec, Some(invite)).await?;
         let lag = match spec.variant.as_str() {
