@@ -21,6 +21,12 @@ const START: Duration = Duration::from_secs(60);
 const ANSWER: Duration = Duration::from_secs(20);
 /// Longest until all consumers have had a probe.
 const JOIN: Duration = Duration::from_secs(30);
+/// Processes that use less than this share of a core over `CALM` have done with finding each other.
+const CALM_SHARE: f64 = 0.15;
+/// How long they are watched for that.
+const CALM: Duration = Duration::from_secs(1);
+/// Longest that calm is waited for.
+const SETTLE: Duration = Duration::from_secs(20);
 /// Without a further delivery for so long, what has not come is lost.
 const QUIET: Duration = Duration::from_secs(2);
 /// Longest that the rest may take to arrive.
@@ -71,6 +77,7 @@ pub(crate) fn run(
 ) -> Result<Figures, SessionError> {
     let mut run = Run::start(contestant, spec)?;
     run.joined()?;
+    run.settled();
     let (window, sent) = match mode {
         Mode::Saturated => run.saturated(times)?,
         Mode::Paced { rate } => run.paced(rate, times)?,
@@ -140,6 +147,19 @@ impl Run {
                     what: format!("a probe: only {present} of {} are there", self.number),
                     seconds: JOIN.as_secs_f64(),
                 });
+            }
+        }
+    }
+
+    /// Waits until the processes have calmed down: a network of many nodes goes on arranging itself
+    /// after the consumers are there, which is not what is measured.
+    fn settled(&self) {
+        let deadline = clock::now_ns() + clock::nanos(SETTLE);
+        while clock::now_ns() < deadline {
+            let before = cpu_seconds(&self.pids);
+            thread::sleep(CALM);
+            if cpu_seconds(&self.pids) - before < CALM_SHARE * CALM.as_secs_f64() {
+                return;
             }
         }
     }
