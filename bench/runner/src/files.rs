@@ -114,13 +114,15 @@ mod tests {
             mode: Mode::Paced { rate: 5000.0 },
         };
         let records = [record("a", cell, 0, 1.0, 2), record("b", cell, 0, 3.0, 4)];
-        let mut header = Header::default();
-        header.command = "--full".into();
+        let mut header = Header {
+            command: "--full".into(),
+            ..Header::default()
+        };
         let mut results = Results::create(&folder, &header).unwrap();
         records.iter().for_each(|one| results.keep(one).unwrap());
         let path = results.path().to_owned();
         assert_eq!(
-            read(&[path.clone()]).unwrap(),
+            read(std::slice::from_ref(&path)).unwrap(),
             (header.clone(), records.to_vec())
         );
         let other = folder.join("other.json");

@@ -109,7 +109,7 @@ impl Session {
         line.push(b'\n');
         let written = self.stdin.write_all(&line);
         // Why it is gone stands in its last report.
-        written.or_else(|_| Err(self.last_words()))
+        written.map_err(|_| self.last_words())
     }
 
     fn last_words(&self) -> SessionError {
