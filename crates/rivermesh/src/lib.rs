@@ -62,8 +62,9 @@ pub use self::{
     },
     discovery::Rendezvous,
     net::{
-        endpoint::{EndpointError, Relay, Transport},
+        endpoint::{EndpointError, Relay},
         peers::{Config as ConnectionConfig, ConnectError},
+        transport::{Acknowledge, Congestion, Transport},
     },
     node::Node,
     producer::{Producer, SendError, TrySendError},

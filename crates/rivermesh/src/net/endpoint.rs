@@ -1,13 +1,15 @@
 //! The iroh endpoint and its QUIC settings.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use iroh::{
     Endpoint, RelayMode, RelayUrl, SecretKey,
-    endpoint::{BindError, PortmapperConfig, QuicTransportConfig, VarInt, presets},
+    endpoint::{BindError, PortmapperConfig, presets},
 };
 use rivermesh_proto::wire;
 use thiserror::Error;
+
+use super::transport::Transport;
 
 /// How a node uses relay servers, which carry packets between nodes that cannot reach each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,60 +31,6 @@ impl Relay {
             Self::Public => RelayMode::Default,
             Self::Custom(urls) => RelayMode::custom(urls.iter().cloned()),
         }
-    }
-}
-
-/// QUIC settings of all connections of a node.
-///
-/// Memory that one connection may cost: what it has sent and not yet seen acknowledged is bounded
-/// by `send_window`, what it has received and nobody has read by `receive_window`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transport {
-    /// Silence after which a connection is lost. Default 5 s; both sides' smaller value holds. The
-    /// first packet sent after the last one received starts the time anew (RFC 9000, section
-    /// 10.1), so a peer's death shows after up to this and `keep_alive` together.
-    pub idle_timeout: Duration,
-    /// Silence after which a sign of life is sent. Default 2 s; costs two small packets each.
-    pub keep_alive: Duration,
-    /// Bytes in flight to one peer, over all streams. Default 4 MiB.
-    pub send_window: u32,
-    /// Bytes received from one peer and not yet read, over all streams. Default 16 MiB.
-    pub receive_window: u32,
-    /// Bytes received on one stream and not yet read. Default 512 KiB.
-    pub stream_receive_window: u32,
-    /// Streams a peer may have open at once; each subscription takes one. Default 1,024.
-    pub max_streams: u32,
-}
-
-impl Default for Transport {
-    fn default() -> Self {
-        Self {
-            idle_timeout: Duration::from_secs(5),
-            keep_alive: Duration::from_secs(2),
-            send_window: 4 * 1024 * 1024,
-            receive_window: 16 * 1024 * 1024,
-            stream_receive_window: 512 * 1024,
-            max_streams: 1024,
-        }
-    }
-}
-
-impl Transport {
-    fn quic(&self) -> Result<QuicTransportConfig, EndpointError> {
-        let idle = self
-            .idle_timeout
-            .try_into()
-            .map_err(|_| EndpointError::IdleTimeout)?;
-        Ok(QuicTransportConfig::builder()
-            .max_idle_timeout(Some(idle))
-            .keep_alive_interval(self.keep_alive)
-            .send_window(u64::from(self.send_window))
-            .receive_window(VarInt::from_u32(self.receive_window))
-            .stream_receive_window(VarInt::from_u32(self.stream_receive_window))
-            .max_concurrent_bidi_streams(VarInt::from_u32(self.max_streams))
-            .max_concurrent_uni_streams(VarInt::from_u32(16))
-            .datagram_receive_buffer_size(None)
-            .build())
     }
 }
 

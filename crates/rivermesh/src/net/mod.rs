@@ -7,6 +7,7 @@
 //! | `handshake` | runs the handshake of `rivermesh_proto::handshake` on a new connection |
 //! | `link` | one proven connection to a peer, and who uses it |
 //! | `accept` | incoming connections, until they are proven |
+//! | `transport` | the QUIC settings |
 //! | `peers` | all links: dialling, and which of two connections to keep |
 
 mod accept;
@@ -15,6 +16,7 @@ pub(crate) mod handshake;
 pub(crate) mod link;
 pub(crate) mod peers;
 pub(crate) mod stream;
+pub(crate) mod transport;
 
 pub(crate) use self::{
     link::{Link, Use},

@@ -115,6 +115,11 @@ impl Feed {
         }
     }
 
+    /// Whether a pull now would have to seal the open batch.
+    pub(crate) fn would_seal(&self) -> bool {
+        self.core.log().is_open(self.position())
+    }
+
     /// Waits until there is more to pull, or the stream has ended.
     pub(crate) async fn ready(&self) {
         let mut notified = pin!(self.core.data.notified());

@@ -124,6 +124,11 @@ impl Log {
             .map_or_else(|| self.open_first(), |batch| batch.first)
     }
 
+    /// Whether an item at or after `seq` is there, but only in the open batch.
+    pub(crate) fn is_open(&self, seq: Seq) -> bool {
+        (self.open_first()..self.next).contains(&seq)
+    }
+
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes + self.open.bytes()
@@ -188,6 +193,10 @@ impl Log {
         let (mut items, mut bytes) = (0, 0);
         while bytes < max_bytes {
             if cursor.seq >= self.open_first() {
+                // The open batch may still fill up while what was found is on its way.
+                if bytes > 0 {
+                    break;
+                }
                 self.seal();
             }
             let index = usize::try_from(cursor.batch - self.evicted).unwrap_or(usize::MAX);

@@ -18,6 +18,12 @@ pub(super) async fn run(mut feed: Feed, mut writer: Writer, link: Use, drain: Du
     let mut frames: Vec<Bytes> = Vec::new();
     loop {
         frames.clear();
+        if feed.would_seal() {
+            // Whoever is ready to run goes first: the program that is sending, and the connection
+            // with what was written before. So batches and packets fill up under load, and without
+            // load there is nobody to wait for.
+            tokio::task::yield_now().await;
+        }
         let last = match feed.pull(&mut frames) {
             Pull::Frames => None,
             Pull::Nothing => {

@@ -17,7 +17,7 @@ use super::{Config, Discovery, Event, Events, Local, Rendezvous};
 use crate::{
     net::{
         ConnectError, Peers, Subscription,
-        endpoint::{self, Options, Relay, Transport},
+        endpoint::{self, Options, Relay},
         handshake::Membership,
         peers,
     },
@@ -72,7 +72,7 @@ impl Recipe {
             secret_key: self.key.clone(),
             bind: vec![(Ipv4Addr::LOCALHOST, 0).into()],
             relay: Relay::Disabled,
-            transport: Transport::default(),
+            transport: crate::Transport::default(),
             mdns: false,
             dht: false,
         });

@@ -1,0 +1,170 @@
+//! Rivermesh: a producer on a node of its own, each consumer on a node of its own.
+
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use harness::{Adapter, Delivery, Info, Item, Sender, Sink, Slab, Spec, Variant};
+use rivermesh::{
+    Acknowledge, Condition, Congestion, Consumer, Invite, Lag, Node, Producer, Rendezvous, Transport,
+};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+const STREAM: &str = "bench";
+/// Items that are taken in one go.
+const MANY: usize = 4096;
+
+fn main() -> ExitCode {
+    harness::run::<Rivermesh>()
+}
+
+struct Rivermesh;
+
+/// The producing end.
+struct Sending {
+    producer: Producer<Bytes>,
+    slab: Slab,
+    _node: Node,
+}
+
+impl Adapter for Rivermesh {
+    type Sender = Sending;
+    type Consumer = (Node, JoinHandle<()>);
+
+    fn info() -> Info {
+        Info {
+            about: "items of `Bytes`, default settings, consumers take many at a time".into(),
+            edge: None,
+            variants: vec![
+                Variant::new("block", Delivery::Block, "`Lag::Block`"),
+                Variant::new(
+                    "skip",
+                    Delivery::Drop,
+                    "`Lag::Skip`: what is lost is reported",
+                ),
+            ],
+            crates: vec!["rivermesh".into(), "iroh".into()],
+            server: None,
+        }
+    }
+
+    async fn produce(spec: &Spec, _server: Option<SocketAddr>) -> anyhow::Result<(Sending, Value)> {
+        let network = format!(
+            "compare-{}-{}",
+            std::process::id(),
+            harness::clock::now_ns()
+        );
+        let node = node(&network, spec, None).await?;
+        let mut producer = node
+            .producer::<Bytes>()
+            .stream(STREAM)
+            .online_when(Condition::at_least(spec.consumers as usize))
+            .allow_lag(Lag::ALL);
+        if let Some(bytes) = spec.batch {
+            producer = producer.batch_bytes(bytes);
+        }
+        let producer = producer.build().context("cannot make the stream")?;
+        let addr = json!({ "network": network, "invite": node.invite().to_string() });
+        let sending = Sending {
+            producer,
+            slab: Slab::default(),
+            _node: node,
+        };
+        Ok((sending, addr))
+    }
+
+    async fn consume(
+        spec: &Spec,
+        _server: Option<SocketAddr>,
+        addr: &Value,
+        sink: Sink,
+    ) -> anyhow::Result<(Node, JoinHandle<()>)> {
+        let text = |key: &str| {
+            addr[key]
+                .as_str()
+                .context("the producer's address lacks it")
+        };
+        let invite: Invite = text("invite")?.parse()?;
+        let node = node(text("network")?, spec, Some(invite)).await?;
+        let lag = match spec.variant.as_str() {
+            "skip" => Lag::Skip,
+            _ => Lag::Block,
+        };
+        let consumer = node.consumer::<Bytes>().stream(STREAM).lag(lag).build();
+        let consumer = consumer.context("cannot subscribe")?;
+        Ok((node, tokio::spawn(consume(consumer, sink))))
+    }
+
+    fn knobs(_spec: &Spec) -> &'static [&'static str] {
+        &[
+            "send_window",
+            "receive_window",
+            "stream_receive_window",
+            "congestion",
+            "initial_mtu",
+            "mtu_discovery",
+            "mtu_upper",
+            "gso",
+            "send_fairness",
+            "ack_threshold",
+            "ack_delay_ms",
+        ]
+    }
+}
+
+impl Sender for Sending {
+    async fn send(&mut self, item: &Item<'_>) -> anyhow::Result<()> {
+        let sent = self.producer.send(item.bytes(&mut self.slab)).await;
+        ensure!(sent.is_ok(), "the stream has ended");
+        Ok(())
+    }
+}
+
+async fn node(network: &str, spec: &Spec, invite: Option<Invite>) -> anyhow::Result<Node> {
+    let mut builder = Node::builder(network)
+        .bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .rendezvous(Rendezvous::Off)
+        .transport(transport(&spec.transport));
+    if let Some(invite) = invite {
+        builder = builder.join(invite);
+    }
+    builder.spawn().await.context("cannot start a node")
+}
+
+fn transport(knobs: &harness::Transport) -> Transport {
+    let usual = Transport::default();
+    let acknowledge = knobs.ack_threshold.map(|packets| Acknowledge {
+        packets,
+        delay: Duration::from_millis(knobs.ack_delay_ms.unwrap_or(25).into()),
+    });
+    Transport {
+        send_window: knobs.send_window.unwrap_or(usual.send_window),
+        receive_window: knobs.receive_window.unwrap_or(usual.receive_window),
+        stream_receive_window: knobs
+            .stream_receive_window
+            .unwrap_or(usual.stream_receive_window),
+        congestion: match knobs.congestion.as_deref() {
+            Some("bbr") => Congestion::Bbr,
+            _ => usual.congestion,
+        },
+        initial_mtu: knobs.initial_mtu.unwrap_or(usual.initial_mtu),
+        max_mtu: match knobs.mtu_discovery {
+            Some(false) => 0,
+            _ => knobs.mtu_upper.unwrap_or(usual.max_mtu),
+        },
+        segmentation_offload: knobs.gso.unwrap_or(usual.segmentation_offload),
+        fairness: knobs.send_fairness.unwrap_or(usual.fairness),
+        acknowledge: acknowledge.or(usual.acknowledge),
+        ..usual
+    }
+}
+
+async fn consume(mut consumer: Consumer<Bytes>, mut sink: Sink) {
+    let mut items = Vec::with_capacity(MANY);
+    while consumer.recv_many(&mut items, MANY).await > 0 {
+        items.iter().for_each(|item| sink.take(item));
+        items.clear();
+    }
+    sink.fail("the node has shut down");
+}
