@@ -29,9 +29,29 @@ struct Node {
     parent: u32,
     segment: Option<Segment>,
     names: Names,
+    /// The lengths of the names; see [`Lengths`].
+    lengths: Lengths,
     indices: BTreeMap<u32, u32>,
     uses: usize,
     lists: usize,
+}
+
+/// Which lengths names have, as bits. Where a name is a constant, as the fields of a struct are,
+/// asking this is one instruction, so a field that nobody asks for costs next to nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lengths(u64);
+
+impl Lengths {
+    /// Whether a name may be among the names; false only if it is not.
+    #[inline(always)]
+    pub(super) fn may_have(self, name: &str) -> bool {
+        self.0 & Self::bit(name) != 0
+    }
+
+    #[inline(always)]
+    fn bit(name: &str) -> u64 {
+        1 << (name.len() % 64)
+    }
 }
 
 #[derive(Debug)]
@@ -94,7 +114,14 @@ impl Fields {
             self.free.push(at);
             at = dead.parent;
             match dead.segment {
-                Some(Segment::Name(name)) => self.nodes[at as usize].names.remove(&name),
+                Some(Segment::Name(name)) => {
+                    let parent = &mut self.nodes[at as usize];
+                    parent.names.remove(&name);
+                    // Other names may have the length too. Only when none is left is it clear.
+                    if parent.names.is_empty() {
+                        parent.lengths = Lengths::default();
+                    }
+                }
                 Some(Segment::Index(index)) => {
                     self.nodes[at as usize].indices.remove(&index);
                 }
@@ -122,7 +149,10 @@ impl Fields {
         };
         let parent = &mut self.nodes[parent as usize];
         match segment {
-            Segment::Name(name) => parent.names.insert(name.clone(), at),
+            Segment::Name(name) => {
+                parent.lengths.0 |= Lengths::bit(name);
+                parent.names.insert(name.clone(), at);
+            }
             Segment::Index(index) => drop(parent.indices.insert(*index, at)),
         }
         at
@@ -133,6 +163,12 @@ impl Fields {
             Segment::Name(name) => self.named(at, name),
             Segment::Index(index) => self.indexed(at, *index),
         }
+    }
+
+    /// Which names are worth asking [`named`](Self::named) for.
+    #[inline]
+    pub(super) fn lengths(&self, at: u32) -> Lengths {
+        self.nodes[at as usize].lengths
     }
 
     /// The part of this name, if somebody asks for it.

@@ -259,8 +259,6 @@ impl Test {
     /// Whether the item in the record fulfils the condition. `slots` says where the record has
     /// each target.
     pub(super) fn holds(&self, record: &Record, slots: &[u32]) -> bool {
-        let value = |target: usize| record.value(slots[target]);
-        let text = |target: usize| record.text(slots[target]);
         match self {
             Self::Const(value) => *value,
             Self::Truth(target) => record.is_true(slots[*target]),
@@ -268,27 +266,38 @@ impl Test {
             Self::Not(inner) => !inner.holds(record, slots),
             Self::All(sides) => sides.iter().all(|side| side.holds(record, slots)),
             Self::Any(sides) => sides.iter().any(|side| side.holds(record, slots)),
-            Self::Compare(target, relation, scalar) => {
-                value(*target).is_some_and(|value| value.relates(*relation, scalar.value()))
-            }
+            Self::Compare(target, relation, scalar) => record
+                .value(slots[*target])
+                .is_some_and(|value| value.relates(*relation, scalar.value())),
+            other => other.looks(record, slots),
+        }
+    }
+
+    /// The rest of [`holds`](Self::holds): apart from it, because they would make its frame large,
+    /// and so each step of its recursion slow.
+    #[inline(never)]
+    fn looks(&self, record: &Record, slots: &[u32]) -> bool {
+        let value = |target: usize| record.value(slots[target]);
+        let text = |target: usize| record.text(slots[target]);
+        let elements = |list: usize| record.elements(slots[list]);
+        match self {
             Self::Fields(left, relation, right) => match (value(*left), value(*right)) {
                 (Some(left), Some(right)) => left.relates(*relation, right),
                 _ => false,
             },
             Self::OneOf(target, members) => value(*target).is_some_and(|v| members.contains(v)),
-            Self::Within(scalar, list) => record
-                .elements(slots[*list])
-                .any(|element| element.equals(scalar.value())),
-            Self::FieldWithin(target, list) => value(*target).is_some_and(|value| {
-                let mut elements = record.elements(slots[*list]);
-                elements.any(|element| element.equals(value))
-            }),
+            Self::Within(scalar, list) => elements(*list).any(|e| e.equals(scalar.value())),
+            Self::FieldWithin(target, list) => {
+                value(*target).is_some_and(|value| elements(*list).any(|e| e.equals(value)))
+            }
             Self::StartsWith(target, start) => {
                 text(*target).is_some_and(|t| t.starts_with(&**start))
             }
             Self::EndsWith(target, end) => text(*target).is_some_and(|t| t.ends_with(&**end)),
             Self::Contains(target, part) => text(*target).is_some_and(|t| t.contains(&**part)),
             Self::Glob(target, glob) => text(*target).is_some_and(|text| glob.matches(text)),
+            // `holds` deals with them itself.
+            _ => false,
         }
     }
 

@@ -238,7 +238,7 @@ impl<'a> Serializer for Walker<'a> {
             return Ok(Members::Digits(self));
         }
         self.record.put(self.at, Found::Other);
-        Ok(Members::Fields(self))
+        Ok(Members::of(self))
     }
 
     fn serialize_struct_variant(
@@ -251,7 +251,7 @@ impl<'a> Serializer for Walker<'a> {
         Ok(match self.variant(variant) {
             Some(content) => {
                 content.record.put(content.at, Found::Other);
-                Members::Fields(content)
+                Members::of(content)
             }
             None => Members::Skipped,
         })

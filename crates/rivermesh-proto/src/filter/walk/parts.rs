@@ -6,7 +6,10 @@ use super::{
     WalkError, Walker,
     scalar::{Digits, Scalar, Take},
 };
-use crate::filter::record::{Found, Record};
+use crate::filter::{
+    fields::Lengths,
+    record::{Found, Record},
+};
 
 /// The elements of a sequence or tuple.
 pub(in crate::filter) struct Places<'a> {
@@ -44,6 +47,15 @@ impl<'a> Places<'a> {
     }
 }
 
+impl<'a> Members<'a> {
+    /// Of the struct at the walker's place.
+    #[inline]
+    pub(super) fn of(walker: Walker<'a>) -> Self {
+        let lengths = walker.fields.lengths(walker.at);
+        Self::Fields(walker, lengths)
+    }
+}
+
 impl<'a> Walker<'a> {
     /// The same for a part that is asked for.
     #[inline]
@@ -55,7 +67,6 @@ impl<'a> Walker<'a> {
         }
     }
 
-    #[inline]
     fn member<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), WalkError> {
         match self.fields.named(self.at, name) {
             Some(at) => value.serialize(self.below(at)),
@@ -126,7 +137,7 @@ impl ser::SerializeTupleVariant for Elements<'_> {
 
 /// The fields of a struct or of a struct variant.
 pub(in crate::filter) enum Members<'a> {
-    Fields(Walker<'a>),
+    Fields(Walker<'a>, Lengths),
     /// One field, which is the decimal text of a number.
     Digits(Walker<'a>),
     /// Nobody asks for any.
@@ -144,7 +155,8 @@ impl ser::SerializeStruct for Members<'_> {
         value: &T,
     ) -> Result<(), WalkError> {
         match self {
-            Self::Fields(walker) => walker.member(name, value),
+            Self::Fields(walker, lengths) if lengths.may_have(name) => walker.member(name, value),
+            Self::Fields(..) => Ok(()),
             Self::Digits(walker) => {
                 let found = value.serialize(Scalar(Digits))?;
                 walker.record.put(walker.at, found);
