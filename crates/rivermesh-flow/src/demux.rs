@@ -170,6 +170,9 @@ impl<T> Drop for Lane<T> {
 
 /// The items of one key, in the order of the input. Made by [`Demux`].
 ///
+/// Where a key was retired and has come back, the items of the earlier sub-stream come before those
+/// of the later one.
+///
 /// It ends when the input has ended, or when it was retired for being idle, for another key, or
 /// for being too slow. If a wait for an item is cancelled, nothing is lost. Dropping it drops what
 /// waits in it, and counts that.

@@ -195,15 +195,6 @@ impl<T> Queue<T> {
         wake(inner, |inner| &mut inner.reader);
     }
 
-    /// Cuts the reader off, as `Full::Detach` does; it gets what is queued, then the end.
-    pub(crate) fn detach(&self) {
-        let mut inner = self.lock();
-        if inner.state == State::Open {
-            inner.state = State::Detached;
-        }
-        wake(inner, |inner| &mut inner.reader);
-    }
-
     /// The reader reads no more. Gives what was queued, counted as skipped.
     pub(crate) fn close(&self) -> VecDeque<T> {
         let mut inner = self.lock();

@@ -3,10 +3,14 @@ use std::{
     io,
     pin::Pin,
     sync::{Arc, Mutex},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use futures::{Sink, SinkExt, StreamExt, channel::mpsc, sink, stream};
+use futures::{
+    FutureExt, Sink, SinkExt, StreamExt,
+    channel::{mpsc, oneshot},
+    sink, stream,
+};
 use proptest::prelude::*;
 use rivermesh_flow::{
     Filter, Full, Router, Supervisor,
@@ -37,14 +41,17 @@ fn item(id: u32) -> Item {
 }
 
 /// A sink that takes nothing until it is let go.
-struct Gate(tokio::sync::watch::Receiver<bool>, Got);
+struct Gate(Option<oneshot::Receiver<()>>, Got);
 
 impl Sink<Item> for Gate {
     type Error = io::Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut open = std::pin::pin!(self.0.wait_for(|open| *open));
-        open.as_mut().poll(cx).map(|_| Ok(()))
+        if let Some(open) = &mut self.0 {
+            let _ = ready!(open.poll_unpin(cx));
+            self.0 = None;
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn start_send(self: Pin<&mut Self>, item: Item) -> io::Result<()> {
@@ -180,12 +187,12 @@ async fn a_slow_output_is_alone_with_it() {
         Full::Detach,
         Full::Block,
     ] {
-        let (open, gate) = tokio::sync::watch::channel(false);
+        let (open, gate) = oneshot::channel();
         let slow_got = Got::default();
         let (mut input, items) = mpsc::channel(1000);
         let router = Router::spawn(items);
         let config = Config::default().capacity(4).full(full);
-        let gate = Gate(gate, Arc::clone(&slow_got));
+        let gate = Gate(Some(gate), Arc::clone(&slow_got));
         let slow = router.attach(Filter::all(), gate, config).unwrap();
         let (got, sink) = collector();
         let quick = router
@@ -204,7 +211,7 @@ async fn a_slow_output_is_alone_with_it() {
             stats.is_balanced() && stats.buffered == 4,
             "{full:?}: {stats}"
         );
-        open.send(true).unwrap();
+        open.send(()).unwrap();
         drop(input);
         let outcome = slow.ended().await;
         let ids: Vec<u32> = slow_got
@@ -305,9 +312,9 @@ async fn pulls_when_nobody_listens_and_ends_when_its_input_panics() {
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_ends_what_does_not_finish_in_time() {
-    let (_open, gate) = tokio::sync::watch::channel(false);
+    let (_open, gate) = oneshot::channel();
     let router = Router::spawn(stream::iter((0..3).map(item)).chain(stream::pending()));
-    let gate = Gate(gate, Got::default());
+    let gate = Gate(Some(gate), Got::default());
     let config = Config::default().capacity(1).full(Full::Block);
     let stuck = router.attach(Filter::all(), gate, config).unwrap();
     let began = tokio::time::Instant::now();
