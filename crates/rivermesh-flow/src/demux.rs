@@ -1,5 +1,7 @@
 //! One stream into many: a sub-stream for each key.
 
+mod config;
+
 use std::{
     collections::HashMap,
     fmt,
@@ -10,12 +12,12 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
-    time::Duration,
 };
 
 use futures::{Stream, task::AtomicWaker};
 use tokio::time::Instant;
 
+pub use self::config::Config;
 use crate::{
     aging::Aging,
     operator::{Alarm, Input},
@@ -25,66 +27,6 @@ use crate::{
 
 /// How many items are handed to sub-streams before other tasks get their turn.
 const BURST: usize = 64;
-
-/// Settings of [`Demux`].
-#[derive(Clone, Debug)]
-pub struct Config {
-    max_keys: usize,
-    max_items_per_key: usize,
-    max_bytes: usize,
-    idle: Option<Duration>,
-    full: Full,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            max_keys: 1024,
-            max_items_per_key: 1024,
-            max_bytes: 8 * 1024 * 1024,
-            idle: None,
-            full: Full::Block,
-        }
-    }
-}
-
-impl Config {
-    /// How many sub-streams there are at once, at least 1. For a new key beyond that, the one that
-    /// has been quiet the longest among those that hold no item is retired; if all hold items,
-    /// [`full`](Config::full) decides. Default 1024.
-    pub fn max_keys(mut self, keys: usize) -> Self {
-        self.max_keys = keys.max(1);
-        self
-    }
-
-    /// How many items wait in one sub-stream, at least 1. Default 1024.
-    pub fn max_items_per_key(mut self, items: usize) -> Self {
-        self.max_items_per_key = items.max(1);
-        self
-    }
-
-    /// How many bytes wait in all sub-streams together. One item is taken in any case where none
-    /// waits. Default 8 MiB.
-    pub fn max_bytes(mut self, bytes: usize) -> Self {
-        self.max_bytes = bytes;
-        self
-    }
-
-    /// A sub-stream to which nothing has come for this long, by tokio's clock, is retired: it ends
-    /// after what waits in it. The next item of its key begins another. Default: never.
-    pub fn idle(mut self, idle: Duration) -> Self {
-        self.idle = Some(idle);
-        self
-    }
-
-    /// What happens to an item for which there is no room. The default is [`Full::Block`]: the
-    /// whole input waits for it. [`Full::SkipOldest`] skips what the same key has waiting, and the
-    /// item itself where that makes no room. [`Full::Detach`] retires the key's sub-stream.
-    pub fn full(mut self, full: Full) -> Self {
-        self.full = full;
-        self
-    }
-}
 
 /// Splits a stream by key. It is itself the stream of the new sub-streams, each with its key, and
 /// moves items only while it is polled:
@@ -118,7 +60,7 @@ impl Config {
 pub struct Demux<S: Stream, K, FK> {
     input: Input<S>,
     key: FK,
-    size: Box<dyn Fn(&S::Item) -> usize + Send>,
+    size: Size<S::Item>,
     config: Config,
     lanes: HashMap<K, Lane<S::Item>>,
     /// Counts items, for which key has been quiet the longest.
@@ -151,6 +93,8 @@ struct Weighed<T> {
     item: T,
     bytes: usize,
 }
+
+type Size<T> = Box<dyn Fn(&T) -> usize + Send>;
 
 type Items<T> = Arc<Queue<Weighed<T>>>;
 
@@ -253,9 +197,7 @@ where
         self.lanes.len()
     }
 
-    fn place(&mut self, key: &K, item: Weighed<S::Item>, cx: &Context<'_>) -> Placed<S::Item> {
-        // Registered before looking, so that no room made in between is overlooked.
-        self.shared.room.register(cx.waker());
+    fn place(&mut self, key: &K, item: Weighed<S::Item>) -> Placed<S::Item> {
         let lane = self.lanes.get(key);
         if lane.is_some_and(|lane| lane.items.is_closed()) {
             self.shared.tally.drop(1);
@@ -428,7 +370,16 @@ where
     fn poll_new(&mut self, cx: &mut Context<'_>) -> Poll<Option<(K, SubStream<S::Item>)>> {
         for _ in 0..BURST {
             if let Some((key, item)) = self.waiting.take() {
-                match self.place(&key, item, cx) {
+                let placed = match self.place(&key, item) {
+                    Placed::Blocked(item) => {
+                        // Looked at again once it is registered, so that no room made in between
+                        // is overlooked.
+                        self.shared.room.register(cx.waker());
+                        self.place(&key, item)
+                    }
+                    placed => placed,
+                };
+                match placed {
                     Placed::Done => {}
                     Placed::New(items) => return Poll::Ready(Some((key, items))),
                     Placed::Blocked(item) => {

@@ -15,6 +15,9 @@ use crate::{operator::Operator, stats::Stats};
 /// The window is counted in so many slots.
 const SLOTS: u64 = 10;
 
+/// The lower half of a counter.
+const LOWER: u64 = u32::MAX as u64;
+
 /// Passes items through and measures their rate, by tokio's clock.
 ///
 /// Memory: ten counters. Cancelling a wait loses nothing.
@@ -67,26 +70,34 @@ impl RateReader {
         let past = Instant::now().saturating_duration_since(*began);
         let current = self.0.number(past);
         let first = current.saturating_sub(SLOTS - 1);
-        let counts = self
-            .0
-            .counts
-            .iter()
-            .map(|count| count.load(Ordering::Relaxed));
-        let recent = counts.filter(|count| (first..=current).contains(&(count >> 32)));
-        let items: u64 = recent.map(|count| count & u64::from(u32::MAX)).sum();
+        let items: u64 = (first..=current).map(|number| self.0.counted(number)).sum();
         // The slots before this one are whole, this one has just begun.
-        let over = past.saturating_sub(self.0.slot * u32::try_from(first).unwrap_or(u32::MAX));
-        if over.is_zero() {
+        let before = u128::from(first) * self.0.slot.as_nanos();
+        let over = past.as_nanos().saturating_sub(before);
+        if over == 0 {
             return 0.0;
         }
-        items as f64 / over.as_secs_f64()
+        items as f64 * 1e9 / over as f64
     }
 }
 
 impl Shared {
     fn number(&self, past: Duration) -> u64 {
         let number = past.as_nanos() / self.slot.as_nanos();
-        u64::try_from(number).unwrap_or(u64::MAX) & u64::from(u32::MAX)
+        u64::try_from(number).unwrap_or(u64::MAX)
+    }
+
+    fn cell(&self, number: u64) -> Option<&AtomicU64> {
+        self.counts.get((number % SLOTS) as usize)
+    }
+
+    /// How many items came in a slot, as far as its counter is not used for another by now.
+    fn counted(&self, number: u64) -> u64 {
+        let count = self
+            .cell(number)
+            .map_or(0, |cell| cell.load(Ordering::Relaxed));
+        let same = count >> 32 == number & LOWER;
+        if same { count & LOWER } else { 0 }
     }
 
     /// Only the operator writes, so nothing comes between reading a count and writing it.
@@ -95,13 +106,11 @@ impl Shared {
             return;
         };
         let number = self.number(now.saturating_duration_since(*began));
-        let Some(cell) = self.counts.get((number % SLOTS) as usize) else {
+        let Some(cell) = self.cell(number) else {
             return;
         };
-        let before = cell.load(Ordering::Relaxed);
-        let fresh = before >> 32 == number && before & u64::from(u32::MAX) < u64::from(u32::MAX);
-        let after = if fresh { before + 1 } else { number << 32 | 1 };
-        cell.store(after, Ordering::Relaxed);
+        let count = self.counted(number).saturating_add(1).min(LOWER);
+        cell.store((number & LOWER) << 32 | count, Ordering::Relaxed);
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{aging::Aging, operator::Operator, stats::Stats};
+use crate::{aging::Aging, operator::Operator, stats::Stats, time::timeout};
 
 /// What happens to an item that comes too soon.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Config {
     /// One item of each key in this time (at least 1 ns), in the long run.
     pub fn every(every: Duration) -> Self {
         Self {
-            every: every.max(Duration::from_nanos(1)),
+            every: timeout(every.max(Duration::from_nanos(1))),
             burst: 1,
             too_soon: TooSoon::default(),
             max_keys: 65_536,
@@ -108,7 +108,7 @@ impl<T, K: Hash + Eq + Clone, FK: Fn(&T) -> K> RateLimit<T, K, FK> {
 
     /// Takes a token of the key, or says when there will be one.
     fn admit(&mut self, key: &K, now: Instant) -> Result<(), Instant> {
-        let tolerance = self.config.every * (self.config.burst - 1);
+        let tolerance = timeout(self.config.every.saturating_mul(self.config.burst - 1));
         if let Some(full_at) = self.full_at.get_mut(key) {
             if *full_at > now + tolerance {
                 return Err(*full_at - tolerance);

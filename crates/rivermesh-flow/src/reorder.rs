@@ -10,7 +10,13 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{aging::Aging, operator::Operator, side::Side, stats::Stats, time::EventTime};
+use crate::{
+    aging::Aging,
+    operator::Operator,
+    side::Side,
+    stats::Stats,
+    time::{EventTime, timeout},
+};
 
 /// What happens when an item has come and there is no room for another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,7 +63,7 @@ impl Config {
     /// Emits what is held of a key of which nothing has come for this long, by tokio's clock.
     /// Default: never, so that the last items of a key wait for its next one or the end.
     pub fn idle(mut self, idle: Duration) -> Self {
-        self.idle = Some(idle);
+        self.idle = Some(timeout(idle));
         self
     }
 
@@ -90,7 +96,10 @@ impl Config {
 
     /// What happens when a bound on items is reached.
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.when_full = when_full;
+        self.when_full = match when_full {
+            WhenFull::Wait(at_most) => WhenFull::Wait(timeout(at_most)),
+            other => other,
+        };
         self
     }
 }

@@ -10,14 +10,16 @@
 //! | `filter`, `table` | who wants an item: an index for keys, a list for the rest |
 //! | `task` | the loop that pulls and pushes |
 //! | `mailbox` | how a router hears of outputs that come and go |
-//! | `output` | a sink with its queues and its task |
+//! | `output`, `core`, `sender` | a sink with its queues and its task |
 //! | `hub` | who owns outputs |
 //! | `supervisor` | outputs that many routers feed |
 
+mod core;
 mod filter;
 mod hub;
 mod mailbox;
 mod output;
+mod sender;
 mod supervisor;
 mod table;
 mod task;

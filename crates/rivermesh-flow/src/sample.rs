@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::{operator::Operator, stats::Stats};
+use crate::{operator::Operator, stats::Stats, time::timeout};
 
 /// Emits the newest item at each multiple of a period since it was first asked, by tokio's clock, if
 /// one has come since the last time; and at the end the one that has not been emitted.
@@ -25,7 +25,7 @@ impl<T> Sample<T> {
     /// A sample each `every`, at least 1 ms (tokio's timers are not finer).
     pub fn new(every: Duration) -> Self {
         Self {
-            every: every.max(Duration::from_millis(1)),
+            every: timeout(every.max(Duration::from_millis(1))),
             began: None,
             newest: None,
             at: None,

@@ -68,6 +68,11 @@ pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// A timeout that can be added to the clock: longer than 30 years is as good as for ever.
+pub(crate) fn timeout(duration: Duration) -> Duration {
+    duration.min(Duration::from_secs(30 * 365 * 24 * 3600))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,7 +28,7 @@ pub use self::{
     session::{Scope, Sessions},
     snapshot::{Snapshot, Snapshots},
 };
-use crate::time::EventTime;
+use crate::time::{EventTime, timeout};
 
 /// What becomes of the items of one time: a state per key, and what was not there.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,7 +120,7 @@ impl Config {
     /// How long a source may be silent, by tokio's clock, before it is not waited for. Default:
     /// for ever.
     pub fn idle(mut self, idle: Duration) -> Self {
-        self.idle = Some(idle);
+        self.idle = Some(timeout(idle));
         self
     }
 

@@ -19,7 +19,7 @@ use crate::{
     operator::Alarm,
     side::Side,
     stats::{Published, Reader, Stats},
-    time::EventTime,
+    time::{EventTime, timeout},
 };
 
 /// How many answers of streams are taken before other tasks get their turn.
@@ -44,7 +44,7 @@ impl<T> Config<T> {
     /// How long a stream may be silent, by tokio's clock, before the others go on without it.
     /// Default: for ever.
     pub fn idle(mut self, idle: Duration) -> Self {
-        self.idle = Some(idle);
+        self.idle = Some(timeout(idle));
         self
     }
 

@@ -13,9 +13,11 @@ use thiserror::Error as ThisError;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Filter, Output, OutputId,
+    Config, Filter, Output, OutputId,
+    core::{Core, Finish},
     mailbox::Mailbox,
-    output::{self, Config, Core, Finish, Owner},
+    output::Owner,
+    sender,
 };
 
 /// How many outputs a router or supervisor has at once, unless it is told otherwise.
@@ -148,7 +150,7 @@ impl<T: Send + 'static, K: Clone + Send + Sync + 'static> Hub<T, K> {
         // Under the lock, so that the output cannot end before it stands in the list.
         let owner: Weak<dyn Owner> = Arc::downgrade(&(Arc::clone(self) as Arc<dyn Owner>));
         self.tracker
-            .spawn(output::run(Arc::clone(&core), sink, Weak::clone(&owner)));
+            .spawn(sender::run(Arc::clone(&core), sink, Weak::clone(&owner)));
         drop(state);
         Ok(Output::new(core, owner))
     }

@@ -11,7 +11,7 @@ use std::{
 
 use futures::task::AtomicWaker;
 
-use super::{Filter, OutputId, output::Core};
+use super::{Filter, OutputId, core::Core};
 
 /// Something that a router must do.
 pub(super) enum Letter<T, K> {

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     End, Outcome, OutputId, Stats,
+    core::{Core, Feed},
     mailbox::{Letter, Mailbox},
-    output::{Core, Feed},
     table::{Panicked, Table, said},
 };
 use crate::{operator::Input, queue::Push};

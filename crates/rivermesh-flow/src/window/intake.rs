@@ -74,11 +74,10 @@ enum Sources<T> {
     /// All items come from one source.
     One,
     /// A function gives the number of the source; `None` if there are too many.
-    By {
-        number: Box<dyn FnMut(&T) -> Option<usize> + Send>,
-        declared: usize,
-    },
+    By { number: Number<T>, declared: usize },
 }
+
+type Number<T> = Box<dyn FnMut(&T) -> Option<usize> + Send>;
 
 type Of<T, A> = Box<dyn Fn(&T) -> A + Send>;
 

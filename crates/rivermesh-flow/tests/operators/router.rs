@@ -111,7 +111,7 @@ proptest! {
                         settle().await;
                         for (_, wanted, expected) in &mut live {
                             let (key, of): &(Option<u8>, u32) = wanted;
-                            if key.is_none_or(|key| key == item.key) && item.id % of == 0 {
+                            if key.is_none_or(|key| key == item.key) && item.id.is_multiple_of(*of) {
                                 let expected: &mut Vec<Item> = expected;
                                 expected.push(item);
                             }
@@ -119,7 +119,7 @@ proptest! {
                     }
                     Step::Attach(key, of) => {
                         let filter = key.map_or_else(Filter::all, Filter::key);
-                        let filter = filter.and_item(move |item: &Item| item.id % of == 0);
+                        let filter = filter.and_item(move |item: &Item| item.id.is_multiple_of(of));
                         let (got, sink) = collector();
                         let output = router.attach(filter, sink, Config::default()).unwrap();
                         live.push(((output, got), (key, of), Vec::new()));
