@@ -6,7 +6,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use futures::{Sink, SinkExt, StreamExt, stream};
+use futures::{Sink, stream};
 use rivermesh::flow::{Filter, Supervisor, router};
 use rivermesh_examples::{
     Result, soon,
@@ -73,7 +73,7 @@ async fn main() -> Result {
     // A client that leaves is removed when a line cannot be written to it.
     drop(jfk);
     soon("the end of the input", sending).await??;
-    soon("the router", router.ended()).await;
+    soon("the router", router.ended()).await?;
     let left = supervisor.outputs().len();
     println!("{} readings, {left} client left", router.stats().items);
     // The other gets what is queued for it, and then the end.

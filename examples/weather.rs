@@ -35,9 +35,9 @@ async fn main() -> Result {
     let alerting = tokio::spawn(alerts(to_the_end(foretold, 1)));
     let forecasting = tokio::spawn(forecast(consumed, predictions));
     let mut stations = Vec::new();
-    for name in STATIONS {
+    for (seed, name) in (2013..).zip(STATIONS) {
         let node = room.node(name)?.spawn().await?;
-        stations.push(tokio::spawn(station(name, node)));
+        stations.push(tokio::spawn(station(name, seed, node)));
     }
     let mut sent = 0;
     for station in stations {
@@ -104,7 +104,7 @@ fn to_the_end<T: rivermesh::Datum>(
 }
 
 /// Sends a station's hours, in the order of a seeded model of delays. Gives how many.
-async fn station(name: &'static str, node: Node) -> std::result::Result<u64, String> {
+async fn station(name: &'static str, seed: u64, node: Node) -> std::result::Result<u64, String> {
     let send = async {
         let all = readings()?;
         let own: Vec<Reading> = all
@@ -112,7 +112,7 @@ async fn station(name: &'static str, node: Node) -> std::result::Result<u64, Str
             .filter(|reading| reading.station == name)
             .collect();
         let producer = node.producer::<Reading>().allow_lag([Lag::Block]).build()?;
-        let coming = delayed(&own, Delays::new(2013));
+        let coming = delayed(&own, Delays::new(seed));
         let count = coming.len() as u64;
         // A producer is a sink: any stream can end in one.
         stream::iter(coming)
