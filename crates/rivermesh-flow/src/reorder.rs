@@ -359,6 +359,8 @@ where
         self.ready.extend(rest.into_iter().map(|(_, item)| item));
         self.held = 0;
         self.full = None;
+        // Nothing is late any more: the late output ends.
+        self.late = Side::none();
         (self.by_turn, self.by_clock) = (Aging::new(), Aging::new());
     }
 

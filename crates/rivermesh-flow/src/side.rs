@@ -31,7 +31,7 @@ pub struct Side<T> {
     queue: Option<Arc<Queue<T>>>,
 }
 
-/// A side output as a stream. Made by [`side`].
+/// A side output as a stream. Made by [`side`]. It ends with the operator's input.
 ///
 /// If a wait for an item is cancelled, nothing is lost. Dropping it does not hold the operator up.
 #[derive(Debug)]

@@ -249,7 +249,11 @@ impl<S: Stream, F: Fn(&S::Item) -> EventTime> MergeOrdered<S, F> {
                 self.asked.push(head.stream.into_future());
                 Poll::Ready(Some(head.item))
             }
-            None if self.asked.is_empty() => Poll::Ready(None),
+            None if self.asked.is_empty() => {
+                // Nothing is late any more: the late output ends.
+                self.config.late = Side::none();
+                Poll::Ready(None)
+            }
             None => Poll::Pending,
         }
     }

@@ -374,6 +374,8 @@ impl<T, K: Hash + Eq + Clone, F: Fold<T>> Operator<T> for Windows<T, K, F> {
         while !self.open.is_empty() {
             self.fire_first(Some(Fired::End));
         }
+        // Nothing is late any more: the late output ends.
+        self.intake.late = Side::none();
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -253,6 +253,8 @@ impl<T, K: Hash + Eq + Clone, F: Fold<T>> Operator<T> for Sessions<T, K, F> {
         while !self.open.is_empty() {
             self.fire_first(Fired::End);
         }
+        // Nothing is late any more: the late output ends.
+        self.intake.late = Side::none();
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {

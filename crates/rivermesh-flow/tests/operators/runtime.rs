@@ -83,6 +83,10 @@ async fn a_full_side_output_holds_the_input() {
     }
     assert_eq!(ordered.next().await, Some(20));
     assert_eq!((late_items.lost(), ordered.stats().get().late), (0, 3));
+    // It ends with the input, though the operator is still there.
+    assert_eq!(ordered.next().await, None);
+    assert_eq!(late_items.next().await, None);
+    drop(ordered);
 }
 
 #[tokio::test(start_paused = true)]
