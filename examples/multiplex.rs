@@ -52,13 +52,7 @@ async fn main() -> Result {
         }
     })
     .await?;
-    let sending = tokio::spawn(async move {
-        for reading in all {
-            // An output here skips the oldest when it is too slow; this one gives it time.
-            feed.send(reading).await.ok();
-            tokio::task::yield_now().await;
-        }
-    });
+    let sending = tokio::spawn(send(all, feed));
     for _ in 0..3 {
         let line = soon("a line", jfk.next_line())
             .await??
@@ -85,6 +79,16 @@ async fn main() -> Result {
     );
     serving.abort();
     Ok(())
+}
+
+/// Sends slowly enough for outputs that skip the oldest when they are behind.
+async fn send(all: Vec<Reading>, feed: mpsc::Sender<Reading>) {
+    for reading in all {
+        if feed.send(reading).await.is_err() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 async fn rest(mut lines: Lines<BufReader<TcpStream>>) -> Result<usize> {

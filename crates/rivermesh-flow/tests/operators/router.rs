@@ -341,6 +341,19 @@ async fn dropping_the_last_handle_ends_everything() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_wants_no_key_can_be_ended_like_any_other() {
+    let router = Router::spawn_keyed(stream::pending::<Item>(), key);
+    let attach = || router.attach(Filter::keys([]), sink::drain(), Config::default());
+    let (one, two) = (attach().unwrap(), attach().unwrap());
+    settle().await;
+    assert!(matches!(one.detach().await, Outcome::Detached));
+    let began = tokio::time::Instant::now();
+    let ended = router.drain(secs(5)).await;
+    assert!(matches!(ended[..], [(id, Outcome::Ended)] if id == two.id()));
+    assert!(began.elapsed() < secs(1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn outputs_are_bounded_in_number() {
     let supervisor = Supervisor::<Item>::with_max_outputs(2);
     let create = || supervisor.create(Filter::all(), sink::drain(), Config::default());
