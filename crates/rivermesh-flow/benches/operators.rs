@@ -208,32 +208,42 @@ async fn grouping() {
 }
 
 async fn splitting() {
-    line("`demux_by`, 100 keys", ITEMS, || async {
-        let streams = items(ITEMS).demux_by(|i| i.key, demux::Config::default());
-        drain(streams.map(|(_, stream)| stream).flatten_unordered(None)).await;
-    })
-    .await;
-    line("a `HashMap` of tokio channels by hand", ITEMS, || async {
-        let mut senders = HashMap::new();
+    line("`demux_by`, 100 keys, a task each", ITEMS, || async {
+        let mut streams = items(ITEMS).demux_by(|i| i.key, demux::Config::default());
         let mut readers = Vec::new();
-        let mut items = pin!(items(ITEMS));
-        while let Some(item) = items.next().await {
-            let sender = senders.entry(item.key).or_insert_with(|| {
-                let (sender, mut receiver) = tokio::sync::mpsc::channel(1024);
-                readers.push(tokio::spawn(async move {
-                    while let Some(item) = receiver.recv().await {
-                        black_box::<Item>(item);
-                    }
-                }));
-                sender
-            });
-            sender.send(item).await.unwrap();
+        while let Some((_, stream)) = streams.next().await {
+            readers.push(tokio::spawn(drain(stream)));
         }
-        drop(senders);
         for reader in readers {
             reader.await.unwrap();
         }
     })
+    .await;
+    line(
+        "a `HashMap` of tokio channels by hand, a task each",
+        ITEMS,
+        || async {
+            let mut senders = HashMap::new();
+            let mut readers = Vec::new();
+            let mut items = pin!(items(ITEMS));
+            while let Some(item) = items.next().await {
+                let sender = senders.entry(item.key).or_insert_with(|| {
+                    let (sender, mut receiver) = tokio::sync::mpsc::channel(1024);
+                    readers.push(tokio::spawn(async move {
+                        while let Some(item) = receiver.recv().await {
+                            black_box::<Item>(item);
+                        }
+                    }));
+                    sender
+                });
+                sender.send(item).await.unwrap();
+            }
+            drop(senders);
+            for reader in readers {
+                reader.await.unwrap();
+            }
+        },
+    )
     .await;
 }
 
@@ -251,15 +261,20 @@ async fn route(outputs: u64, count: u64, to: To, indexed: bool) {
         To::One => 0,
         To::Each => number % outputs,
     };
+    // First one item for each output, so that all are there and have been woken once.
+    let first = stream::iter((0..outputs).map(|number| Item {
+        key: number,
+        ..item(number)
+    }));
     let (open, gate) = tokio::sync::oneshot::channel::<()>();
+    let (start, started) = tokio::sync::oneshot::channel::<()>();
+    let wait = |gate| stream::once(gate).filter_map(|_| async { None });
     let input = stream::iter((0..count).map(move |number| Item {
         key: key(number),
         ..item(number)
     }));
-    let gated = stream::once(gate)
-        .filter_map(|_| async { None })
-        .chain(input);
-    let router = Router::spawn_keyed(gated, |item: &Item| item.key);
+    let input = wait(gate).chain(first).chain(wait(started)).chain(input);
+    let router = Router::spawn_keyed(input, |item: &Item| item.key);
     let got = Arc::new(AtomicU64::new(0));
     for wanted in 0..outputs {
         let filter = match indexed {
@@ -276,11 +291,14 @@ async fn route(outputs: u64, count: u64, to: To, indexed: bool) {
             .attach(filter, sink, Config::default().full(Full::Block))
             .unwrap();
     }
-    tokio::task::yield_now().await;
-    let began = Instant::now();
     open.send(()).unwrap();
+    while got.load(Ordering::Relaxed) < outputs {
+        tokio::task::yield_now().await;
+    }
+    let began = Instant::now();
+    start.send(()).unwrap();
     router.ended().await;
-    while got.load(Ordering::Relaxed) < count {
+    while got.load(Ordering::Relaxed) < outputs + count {
         tokio::task::yield_now().await;
     }
     SPENT.store(began.elapsed().as_nanos() as u64, Ordering::Relaxed);

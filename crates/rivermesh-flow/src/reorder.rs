@@ -1,7 +1,7 @@
 //! Putting items in event-time order, key by key.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque, btree_map::Entry, hash_map},
     fmt,
     hash::Hash,
     task::{Context, Poll},
@@ -176,26 +176,6 @@ where
         self
     }
 
-    /// Makes sure that the key has a lane. A new key may take the place of another.
-    fn open_lane(&mut self, key: &K, time: EventTime, now: Instant) {
-        if self.lanes.contains_key(key) {
-            return;
-        }
-        if self.lanes.len() >= self.config.max_keys {
-            self.retire_quietest();
-        }
-        let lane = Lane {
-            held: BTreeMap::new(),
-            newest: time,
-            emitted: VecDeque::new(),
-            turn: self.turn,
-            heard: now,
-            aging: false,
-        };
-        self.lanes.insert(key.clone(), lane);
-        self.by_turn.add(key.clone(), self.turn);
-    }
-
     fn retire_quietest(&mut self) {
         let lanes = &self.lanes;
         if self
@@ -279,6 +259,17 @@ where
 }
 
 impl<T> Lane<T> {
+    fn new(time: EventTime, now: Instant) -> Self {
+        Self {
+            held: BTreeMap::new(),
+            newest: time,
+            emitted: VecDeque::new(),
+            turn: 0,
+            heard: now,
+            aging: false,
+        }
+    }
+
     /// Moves what is not newer than `until` to `ready`. Gives how many that were.
     fn release(&mut self, until: EventTime, remember: usize, ready: &mut VecDeque<T>) -> usize {
         let mut count = 0;
@@ -300,10 +291,30 @@ impl<T> Lane<T> {
         self.emitted.push_back(time);
     }
 
-    /// Whether an item of that time was emitted or is held.
-    fn has(&self, time: EventTime) -> bool {
-        self.emitted.binary_search(&time).is_ok() || self.held.contains_key(&time)
+    /// Puts an item in its place, if it has one.
+    fn insert(&mut self, time: EventTime, item: T) -> Inserted<T> {
+        if self.emitted.back().is_some_and(|last| time <= *last) {
+            return match self.emitted.binary_search(&time) {
+                Ok(_) => Inserted::Duplicate,
+                Err(_) => Inserted::Late(item),
+            };
+        }
+        match self.held.entry(time) {
+            Entry::Occupied(_) => return Inserted::Duplicate,
+            Entry::Vacant(place) => place.insert(item),
+        };
+        self.newest = self.newest.max(time);
+        Inserted::Held
     }
+}
+
+/// What became of an item.
+enum Inserted<T> {
+    Held,
+    /// One of its time was emitted, or is held.
+    Duplicate,
+    /// A newer one was emitted.
+    Late(T),
 }
 
 impl<T, K, FK, FT> Operator<T> for Reorder<T, K, FK, FT>
@@ -318,22 +329,29 @@ where
         let (key, time) = ((self.key)(&item), (self.time)(&item));
         self.stats.taken += 1;
         self.turn += 1;
-        self.open_lane(&key, time, now);
-        let Some(lane) = self.lanes.get_mut(&key) else {
-            return;
+        if self.lanes.len() >= self.config.max_keys && !self.lanes.contains_key(&key) {
+            self.retire_quietest();
+        }
+        let lane = match self.lanes.entry(key.clone()) {
+            hash_map::Entry::Occupied(lane) => lane.into_mut(),
+            hash_map::Entry::Vacant(place) => {
+                self.by_turn.add(key.clone(), self.turn);
+                place.insert(Lane::new(time, now))
+            }
         };
         (lane.turn, lane.heard) = (self.turn, now);
-        if lane.has(time) {
-            self.stats.duplicates += 1;
-            return;
+        match lane.insert(time, item) {
+            Inserted::Held => {}
+            Inserted::Duplicate => {
+                self.stats.duplicates += 1;
+                return;
+            }
+            Inserted::Late(item) => {
+                self.stats.late += 1;
+                self.late.put(item);
+                return;
+            }
         }
-        if lane.emitted.back().is_some_and(|last| time < *last) {
-            self.stats.late += 1;
-            self.late.put(item);
-            return;
-        }
-        lane.held.insert(time, item);
-        lane.newest = lane.newest.max(time);
         let until = lane.newest.minus(self.config.lateness);
         let released = lane.release(until, self.config.remember, &mut self.ready);
         if self.config.idle.is_some() && !lane.aging && !lane.held.is_empty() {
@@ -341,7 +359,12 @@ where
             self.by_clock.add(key.clone(), now);
         }
         self.held = self.held + 1 - released;
-        self.make_room(key, now);
+        // One more, so that an input that waits when it is full is looked at in time.
+        if self.held + 1 > self.config.max_items
+            || lane.held.len() + 1 > self.config.max_items_per_key
+        {
+            self.make_room(key, now);
+        }
     }
 
     fn pull(&mut self) -> Option<T> {

@@ -189,7 +189,7 @@ mod tests {
         table.add(OutputId(2), Filter::all(), 2);
         let mut found = Vec::new();
         table.find(&(), &7, |target, outcome| {
-            found.push((target.queue, outcome))
+            found.push((target.queue, outcome));
         });
         assert_eq!(found, [(1, Err(Panicked("no".into()))), (2, Ok(()))]);
     }

@@ -114,12 +114,14 @@ impl<T, K: Hash + Eq + Clone, F: Fold<T>> Sessions<T, K, F> {
     }
 
     /// The sessions of a group that an item at `time` touches, the latest first.
-    fn touched(&self, group: usize, time: EventTime) -> Vec<Place> {
+    fn touched(&self, group: usize, time: EventTime) -> impl Iterator<Item = Place> {
         let before = self
             .open
             .range((group, EventTime::MIN)..(group, time.plus(self.gap)));
-        let touched = before.rev().take_while(|(_, session)| time < session.end);
-        touched.map(|(place, _)| *place).collect()
+        let touched = before
+            .rev()
+            .take_while(move |(_, session)| time < session.end);
+        touched.map(|(place, _)| *place)
     }
 
     /// Puts an item into its session, which may make one of two. Says whether there was one.
@@ -130,38 +132,71 @@ impl<T, K: Hash + Eq + Clone, F: Fold<T>> Sessions<T, K, F> {
         };
         // So that the end is after the start even for the last of all times.
         let time = time.min(EventTime::MAX.minus(self.gap));
-        let own_end = time.plus(self.gap);
-        let touched = self.touched(group, time);
-        // An open session can always be joined; one that would be new may be over already.
-        if touched.is_empty() && self.is_over(own_end) {
-            return false;
-        }
-        let mark = self.intake.marks.current();
-        let late = mark.is_some_and(|mark| own_end <= mark);
-        let mut states = BTreeMap::new();
-        let state = states.entry(key).or_insert_with(|| self.fold.start());
-        self.fold.step(state, time, item);
-        let mut session = Open {
-            end: own_end,
-            states,
-            items: 1,
-            late: u64::from(late),
+        let end = time.plus(self.gap);
+        let (first, more) = {
+            let mut touched = self.touched(group, time);
+            (touched.next(), touched.next())
         };
-        let mut start = time;
-        for place in touched {
-            if let Some(earlier) = self.open.remove(&place) {
-                self.by_end.remove(&(earlier.end, place));
-                start = start.min(place.1);
-                session = self.join(earlier, session);
+        let place = match (first, more) {
+            // Nearly always: an open session, which begins no earlier by this.
+            (Some(place), None) if place.1 <= time => place,
+            (Some(_), _) => {
+                let touched: Vec<Place> = self.touched(group, time).collect();
+                self.join(group, time, &touched)
             }
-        }
-        self.by_end.insert((session.end, (group, start)));
-        self.open.insert((group, start), session);
-        self.held += 1;
+            // An open session can always be joined; one that would be new may be over already.
+            (None, _) if self.is_over(end) => return false,
+            (None, _) => (group, time),
+        };
+        self.add(place, end, time, key, item);
         true
     }
 
-    fn join(&self, mut one: Open<F::State>, other: Open<F::State>) -> Open<F::State> {
+    /// Adds an item to the session at a place, which is opened if there is none.
+    fn add(&mut self, place: Place, end: EventTime, time: EventTime, key: usize, item: &T) {
+        let mark = self.intake.marks.current();
+        let session = self.open.entry(place).or_insert_with(|| Open {
+            end: EventTime::MIN,
+            states: BTreeMap::new(),
+            items: 0,
+            late: 0,
+        });
+        if end > session.end {
+            self.by_end.remove(&(session.end, place));
+            self.by_end.insert((end, place));
+            session.end = end;
+        }
+        let state = session.states.entry(key);
+        let state = state.or_insert_with(|| self.fold.start());
+        self.fold.step(state, time, item);
+        session.items += 1;
+        session.late += u64::from(mark.is_some_and(|mark| end <= mark));
+        self.held += 1;
+    }
+
+    /// Makes one session of several, which begins at `time` if none of them began before. Gives
+    /// its place.
+    fn join(&mut self, group: usize, time: EventTime, places: &[Place]) -> Place {
+        let start = places.iter().map(|place| place.1).min();
+        let start = start.map_or(time, |start| start.min(time));
+        let mut joined: Option<Open<F::State>> = None;
+        for place in places {
+            if let Some(session) = self.open.remove(place) {
+                self.by_end.remove(&(session.end, *place));
+                joined = Some(match joined {
+                    Some(later) => self.merge(session, later),
+                    None => session,
+                });
+            }
+        }
+        if let Some(session) = joined {
+            self.by_end.insert((session.end, (group, start)));
+            self.open.insert((group, start), session);
+        }
+        (group, start)
+    }
+
+    fn merge(&self, mut one: Open<F::State>, other: Open<F::State>) -> Open<F::State> {
         for (key, state) in other.states {
             match one.states.get_mut(&key) {
                 Some(into) => self.fold.merge(into, state),
