@@ -3,6 +3,8 @@
 //! With `cargo test --doc` this package also compiles every piece of Rust in the book and in the
 //! README.
 
+pub mod weather;
+
 use std::{error::Error, future::Future, time::Duration};
 
 use rivermesh::{Node, Rendezvous, node::Builder};
@@ -65,6 +67,7 @@ mod book {
         concepts "docs/src/concepts.md"
         guide_producer "docs/src/guide-producer.md"
         guide_consumer "docs/src/guide-consumer.md"
+        operators "docs/src/operators.md"
         operations "docs/src/operations.md"
         coming_from "docs/src/coming-from.md"
         architecture "docs/src/architecture.md"

@@ -31,6 +31,7 @@
 //! | [`producer`] | producing a stream: log, fan-out, admission |
 //! | [`consumer`] | consuming a stream: receivers, resuming, events |
 //! | [`stream`] | settings that all streams of a node share |
+//! | [`flow`] | operators: router, demultiplexing, reordering, windows, rates |
 
 pub mod consumer;
 pub mod discovery;
@@ -42,6 +43,8 @@ mod condition;
 mod datum;
 mod net;
 mod task;
+
+pub use rivermesh_flow as flow;
 
 pub use iroh::{EndpointAddr, RelayUrl, SecretKey, TransportAddr};
 pub use rivermesh_proto::{

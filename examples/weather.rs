@@ -1,0 +1,198 @@
+//! The weather application: three stations send the real hours of 2013, out of order and late; a
+//! forecaster groups them again hour by hour, and publishes predictions as a stream of its own; an
+//! alert node gets only what its filter asks for.
+
+use futures::{SinkExt, Stream, StreamExt, channel::mpsc, stream};
+use rivermesh::{
+    Condition, Consumer, Event, Lag, Node, Producer,
+    consumer::LeaveReason,
+    flow::{Filter, Router, router},
+};
+use rivermesh_examples::{
+    Result, Room, soon,
+    weather::{
+        Delays, Forecaster, Group, HOUR, Prediction, Reading, STATIONS, delayed, group, readings,
+    },
+};
+
+/// What the alert node asks for.
+const RAIN: f64 = 0.97;
+
+#[tokio::main]
+async fn main() -> Result {
+    let room = Room::new()?;
+    let forecaster = room.node("forecaster")?.spawn().await?;
+    let alert = room.node("alert")?.spawn().await?;
+    let lossless = |node: &Node| node.consumer::<Reading>().lag(Lag::Block).build();
+    let consumed = to_the_end(lossless(&forecaster)?, STATIONS.len());
+    let predictions = forecaster
+        .producer::<Prediction>()
+        .allow_lag([Lag::Block])
+        .online_when(Condition::at_least(1))
+        .build()?;
+    let foretold = alert.consumer::<Prediction>().lag(Lag::Block).build()?;
+
+    let alerting = tokio::spawn(alerts(to_the_end(foretold, 1)));
+    let forecasting = tokio::spawn(forecast(consumed, predictions));
+    let mut stations = Vec::new();
+    for (seed, name) in (2013..).zip(STATIONS) {
+        let node = room.node(name)?.spawn().await?;
+        stations.push(tokio::spawn(station(name, seed, node)));
+    }
+    let mut sent = 0;
+    for station in stations {
+        sent += soon("a station", station).await???;
+    }
+    let seen = soon("the forecaster", forecasting).await???;
+    let (alerts, all) = soon("the alerts", alerting).await???;
+
+    println!(
+        "{sent} readings sent by {} stations, out of order",
+        STATIONS.len()
+    );
+    println!(
+        "{} hours grouped again: {} complete, {} lack a station, {} have no reading",
+        seen.hours, seen.complete, seen.partial, seen.empty
+    );
+    println!(
+        "{} readings were too late for their hour, such as {}",
+        seen.late.len(),
+        seen.late.first().map(show).unwrap_or_default()
+    );
+    println!("{alerts} alerts of {all} predictions: rain above {RAIN}");
+    assert_eq!(sent, 26_115);
+    assert_eq!(seen.hours, seen.complete + seen.partial + seen.empty);
+    assert_eq!(
+        seen.grouped + seen.late.len() as u64,
+        sent,
+        "every reading is accounted for"
+    );
+    assert_eq!(all, seen.hours);
+    assert!(0 < alerts && alerts < all);
+    Ok(())
+}
+
+fn show(reading: &Reading) -> String {
+    format!(
+        "{} of hour {}",
+        reading.station,
+        reading.at_secs / HOUR.as_secs()
+    )
+}
+
+/// The items of so many producers, until each has ended its stream.
+fn to_the_end<T: rivermesh::Datum>(
+    consumer: Consumer<T>,
+    producers: usize,
+) -> impl Stream<Item = T> {
+    stream::unfold(
+        (consumer.events(), producers),
+        |(mut events, mut left)| async move {
+            while left > 0 {
+                match events.next().await? {
+                    Event::Item(delivery) => return Some((delivery.item, (events, left))),
+                    Event::Left {
+                        reason: LeaveReason::Ended,
+                        ..
+                    } => left -= 1,
+                    _ => {}
+                }
+            }
+            None
+        },
+    )
+}
+
+/// Sends a station's hours, in the order of a seeded model of delays. Gives how many.
+async fn station(name: &'static str, seed: u64, node: Node) -> std::result::Result<u64, String> {
+    let send = async {
+        let all = readings()?;
+        let own: Vec<Reading> = all
+            .into_iter()
+            .filter(|reading| reading.station == name)
+            .collect();
+        let producer = node.producer::<Reading>().allow_lag([Lag::Block]).build()?;
+        let coming = delayed(&own, Delays::new(seed));
+        let count = coming.len() as u64;
+        // A producer is a sink: any stream can end in one.
+        stream::iter(coming)
+            .map(Ok)
+            .forward(producer.clone())
+            .await?;
+        node.shutdown().await;
+        Result::Ok(count)
+    };
+    send.await.map_err(|error| error.to_string())
+}
+
+/// What the forecaster has seen.
+#[derive(Default)]
+struct Seen {
+    hours: u64,
+    complete: u64,
+    partial: u64,
+    empty: u64,
+    grouped: u64,
+    late: Vec<Reading>,
+}
+
+impl Seen {
+    fn hour(&mut self, hour: &Group) {
+        self.hours += 1;
+        self.grouped += hour.items;
+        match hour.missing.len() {
+            0 => self.complete += 1,
+            missing if missing == STATIONS.len() => self.empty += 1,
+            _ => self.partial += 1,
+        }
+    }
+}
+
+async fn forecast(
+    readings: impl Stream<Item = Reading> + Send + 'static,
+    mut predictions: Producer<Prediction>,
+) -> std::result::Result<Seen, String> {
+    let mut grouped = group(readings, HOUR * 6);
+    let (mut seen, mut forecaster) = (Seen::default(), Forecaster::default());
+    let late = tokio::spawn(grouped.late.collect::<Vec<Reading>>());
+    while let Some(hour) = grouped.hours.next().await {
+        seen.hour(&hour);
+        let prediction = forecaster.after(&hour);
+        predictions
+            .send(prediction)
+            .await
+            .map_err(|error| error.to_string())?;
+    }
+    SinkExt::<Prediction>::flush(&mut predictions)
+        .await
+        .map_err(|error| error.to_string())?;
+    predictions.close();
+    seen.late = late.await.map_err(|error| error.to_string())?;
+    Ok(seen)
+}
+
+/// Counts the predictions that the filter lets through, and all.
+///
+/// The filter works here, at the consumer: everything has come over the network already.
+async fn alerts(
+    predictions: impl Stream<Item = Prediction> + Send + 'static,
+) -> std::result::Result<(u64, u64), String> {
+    let (sink, alerts) = mpsc::channel(64);
+    // The router starts with the first item that the predictions give, so the output is there
+    // before any: nothing is pulled until the gate is open.
+    let (open, gate) = tokio::sync::oneshot::channel::<()>();
+    let gated = stream::once(gate)
+        .filter_map(|_| async { None })
+        .chain(predictions);
+    let router = Router::spawn(gated);
+    let rain =
+        Filter::item(|prediction: &Prediction| prediction.rain.is_some_and(|rain| rain > RAIN));
+    let config = router::Config::default().full(rivermesh::flow::Full::Block);
+    let output = router
+        .attach(rain, sink, config)
+        .map_err(|error| error.to_string())?;
+    let _ = open.send(());
+    let count = alerts.count().await as u64;
+    output.ended().await;
+    Ok((count, router.stats().items))
+}
