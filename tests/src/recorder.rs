@@ -219,7 +219,7 @@ pub struct Recorder {
     journal: ConsumerJournal,
     next: HashMap<(NodeId, Epoch), Seq>,
     notes: Vec<Note>,
-    items: u64,
+    items: watch::Sender<u64>,
 }
 
 impl Recorder {
@@ -253,7 +253,7 @@ impl Recorder {
             journal,
             next: HashMap::new(),
             notes: Vec::new(),
-            items: 0,
+            items: watch::Sender::new(0),
         }
     }
 
@@ -271,8 +271,14 @@ impl Recorder {
 
     /// Items taken.
     #[must_use]
-    pub const fn items(&self) -> u64 {
-        self.items
+    pub fn items(&self) -> u64 {
+        *self.items.borrow()
+    }
+
+    /// The number of items taken, to wait on while the recorder runs by itself.
+    #[must_use]
+    pub fn watch_items(&self) -> watch::Receiver<u64> {
+        self.items.subscribe()
     }
 
     /// Takes one event; false when there are no more.
@@ -294,7 +300,7 @@ impl Recorder {
     pub fn take(&mut self, event: Event<Bytes>) {
         let (record, note) = match event {
             Event::Item(item) => {
-                self.items += 1;
+                self.items.send_modify(|items| *items += 1);
                 self.next.insert((item.producer, item.epoch), item.seq + 1);
                 let record = ConsumerEvent::Received {
                     producer: item.producer,
@@ -452,7 +458,7 @@ impl Recorder {
         format!(
             "consumer {} after {} items, at {:?}, lately {:?}",
             self.journal.name(),
-            self.items,
+            self.items(),
             self.next,
             &self.notes[notes..]
         )
