@@ -77,16 +77,16 @@ impl<T> Core<T> {
         self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A queue for one more router; nothing if the output has ended.
+    /// A queue for one more router; nothing if the output has ended, or shall end.
     pub(super) fn add_feed(&self) -> Option<Feed<T>> {
         let feed = Arc::new(Queue::new(self.config.capacity, self.config.full));
         let mut feeds = self.lock();
-        if feeds.ended {
+        if feeds.ended || self.finish.load(Ordering::Acquire) != 0 {
             return None;
         }
         feeds.feeds.push(Arc::clone(&feed));
-        drop(feeds);
         self.changed.store(true, Ordering::Release);
+        drop(feeds);
         self.task.wake();
         Some(feed)
     }
@@ -94,9 +94,12 @@ impl<T> Core<T> {
     /// The output shall end once its feeds are empty. The first reason counts.
     pub(super) fn finish(&self, why: Finish) {
         let why = why as u8;
+        // Under the lock, so that every feed was added before this is seen, or is not added.
+        let feeds = self.lock();
         let _ = self
             .finish
             .compare_exchange(0, why, Ordering::AcqRel, Ordering::Acquire);
+        drop(feeds);
         self.task.wake();
     }
 

@@ -86,7 +86,7 @@ where
     fn poll_sending(&mut self, cx: &mut Context<'_>) -> Poll<Result<Outcome, Si::Error>> {
         self.core.task.register(cx.waker());
         for _ in 0..BURST {
-            // Looked at before the feeds: once it is said, no feed gets more than it has now.
+            // Looked at before the feeds: once it is said, no feed is added.
             let finishing = self.core.finishing();
             if self.core.changed.swap(false, Ordering::AcqRel) {
                 self.feeds = self.core.lock().feeds.clone();
@@ -99,12 +99,8 @@ where
                 Next::Lagged => return Poll::Ready(Ok(Outcome::Lagged)),
                 Next::Nothing => {
                     if let Some(outcome) = finishing.filter(|_| self.feeds.is_empty()) {
-                        // Whether a feed was added in between is known only now.
-                        if !self.core.changed.load(Ordering::Acquire) {
-                            ready!(self.sink.as_mut().poll_close(cx))?;
-                            return Poll::Ready(Ok(outcome));
-                        }
-                        continue;
+                        ready!(self.sink.as_mut().poll_close(cx))?;
+                        return Poll::Ready(Ok(outcome));
                     }
                     if !self.dirty {
                         return Poll::Pending;
