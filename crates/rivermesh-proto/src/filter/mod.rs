@@ -9,7 +9,7 @@
 //!
 //! 1. A [`FilterSource`] is a text of bounded length, as it travels.
 //! 2. [`Filter::parse`] reads it, within bounds on depth, parts and cost
-//!    ([`limits`](crate::limits)), and gives it one form: filters that differ in their
+//!    ([`limits`]), and gives it one form: filters that differ in their
 //!    spelling alone have the same [`canonical`](Filter::canonical) text.
 //! 3. [`Filter::check`] holds it against the stream's schema, and makes a [`Plan`].
 //! 4. An [`Evaluator`] evaluates one plan, a [`Set`] many, each distinct one once per item. The
