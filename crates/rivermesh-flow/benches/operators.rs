@@ -311,6 +311,8 @@ async fn route(outputs: u64, count: u64, to: To, indexed: bool) {
     start.send(()).unwrap();
     all.notified().await;
     SPENT.store(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
+    // Waited for, so that it does not run into the next round.
+    router.drain(Duration::ZERO).await;
 }
 
 /// tokio's broadcast channel: each receiver sees every item and filters for itself.

@@ -1,7 +1,7 @@
 //! One input to many outputs that come and go.
 //!
 //! A [`Router`] pulls from its input always, also when nobody listens, and pushes each item to the
-//! outputs whose [`Filter`] wants it. An output is any [`Sink`](futures::Sink) with a bounded queue
+//! outputs whose [`Filter`] wants it. An output is any [`Sink`] with a bounded queue
 //! before it and a task of its own, so one that is slow, fails or panics takes nothing with it. A
 //! [`Supervisor`] has many routers and feeds one output from all of them.
 //!
