@@ -200,11 +200,14 @@ async fn grouping() {
         drain(items(ITEMS).snapshots(every, config(), |i| i.key, time))
     })
     .await;
-    line("`sessions`, 100 keys", ITEMS, || {
-        let gap = Duration::from_micros(900);
-        drain(items(ITEMS).sessions(gap, config(), |i| i.key, time, Count))
-    })
-    .await;
+    // The items of a key are a millisecond apart.
+    for (name, gap) in [("of one item", 900), ("that do not end", 2000)] {
+        line(&format!("`sessions` {name}, 100 keys"), ITEMS, || {
+            let gap = Duration::from_micros(gap);
+            drain(items(ITEMS).sessions(gap, config(), |i| i.key, time, Count))
+        })
+        .await;
+    }
 }
 
 async fn splitting() {
@@ -273,18 +276,29 @@ async fn route(outputs: u64, count: u64, to: To, indexed: bool) {
         key: key(number),
         ..item(number)
     }));
-    let input = wait(gate).chain(first).chain(wait(started)).chain(input);
+    // Without an end, so that what ends ten thousand outputs is not measured.
+    let input = wait(gate)
+        .chain(first)
+        .chain(wait(started))
+        .chain(input)
+        .chain(stream::pending());
     let router = Router::spawn_keyed(input, |item: &Item| item.key);
-    let got = Arc::new(AtomicU64::new(0));
+    let (got, all) = (
+        Arc::new(AtomicU64::new(0)),
+        Arc::new(tokio::sync::Notify::new()),
+    );
     for wanted in 0..outputs {
         let filter = match indexed {
             true => Filter::key(wanted),
             false => Filter::key_where(move |key| *key == wanted),
         };
-        let got = Arc::clone(&got);
+        let (got, all) = (Arc::clone(&got), Arc::clone(&all));
         let sink = futures::sink::unfold((), move |(), item: Item| {
             black_box(item);
-            got.fetch_add(1, Ordering::Relaxed);
+            let before = got.fetch_add(1, Ordering::Relaxed);
+            if [outputs, outputs + count].contains(&(before + 1)) {
+                all.notify_one();
+            }
             std::future::ready(Ok::<_, std::io::Error>(()))
         });
         router
@@ -292,16 +306,13 @@ async fn route(outputs: u64, count: u64, to: To, indexed: bool) {
             .unwrap();
     }
     open.send(()).unwrap();
-    while got.load(Ordering::Relaxed) < outputs {
-        tokio::task::yield_now().await;
-    }
+    all.notified().await;
     let began = Instant::now();
     start.send(()).unwrap();
-    router.ended().await;
-    while got.load(Ordering::Relaxed) < outputs + count {
-        tokio::task::yield_now().await;
-    }
+    all.notified().await;
     SPENT.store(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
+    // Waited for, so that it does not run into the next round.
+    router.drain(Duration::ZERO).await;
 }
 
 /// tokio's broadcast channel: each receiver sees every item and filters for itself.
