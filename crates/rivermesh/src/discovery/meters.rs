@@ -3,13 +3,20 @@
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use rivermesh_proto::catalog::Refused;
 
+use super::screen::Kind;
+
 /// Handles of all metrics on paths that run often.
 pub(super) struct Meters {
     /// Nodes listed, the local one included.
     pub(super) members: Gauge,
     pub(super) neighbours: Gauge,
+    pub(super) neighbours_gained: Counter,
+    pub(super) neighbours_lost: Counter,
+    /// Times that the node's own record was handed to gossip.
+    pub(super) announcements: Counter,
     pub(super) admitted: Counter,
-    pub(super) gossip_sent: Counter,
+    /// In the order of [`Kind::ALL`].
+    gossip_sent: [Counter; Kind::ALL.len()],
     pub(super) gossip_sent_bytes: Counter,
     pub(super) gossip_received: Counter,
     pub(super) gossip_received_bytes: Counter,
@@ -34,8 +41,13 @@ impl Meters {
         Self {
             members: gauge!("rivermesh_catalog_members"),
             neighbours: gauge!("rivermesh_gossip_neighbours"),
+            neighbours_gained: counter!("rivermesh_gossip_neighbours_gained_total"),
+            neighbours_lost: counter!("rivermesh_gossip_neighbours_lost_total"),
+            announcements: counter!("rivermesh_announcements_total"),
             admitted: counter!("rivermesh_records_admitted_total"),
-            gossip_sent: counter!("rivermesh_gossip_sent_messages_total"),
+            gossip_sent: Kind::ALL.map(
+                |kind| counter!("rivermesh_gossip_sent_messages_total", "kind" => kind.name()),
+            ),
             gossip_sent_bytes: counter!("rivermesh_gossip_sent_bytes_total"),
             gossip_received: counter!("rivermesh_gossip_received_messages_total"),
             gossip_received_bytes: counter!("rivermesh_gossip_received_bytes_total"),
@@ -46,6 +58,12 @@ impl Meters {
             dials_failed: counter!("rivermesh_discovery_dials_failed_total"),
             rtt: histogram!("rivermesh_rtt_seconds"),
         }
+    }
+
+    /// Counts a gossip message that is sent.
+    pub(super) fn gossip_sent(&self, message: &[u8]) {
+        self.gossip_sent[Kind::of(message) as usize].increment(1);
+        self.gossip_sent_bytes.increment(message.len() as u64);
     }
 }
 

@@ -61,9 +61,9 @@ async fn write_all(
         {
             batch.push(next);
         }
-        let bytes: usize = batch.iter().map(Bytes::len).sum();
-        shared.meters.gossip_sent.increment(batch.len() as u64);
-        shared.meters.gossip_sent_bytes.increment(bytes as u64);
+        for message in &batch {
+            shared.meters.gossip_sent(message);
+        }
         writer.frames(&mut batch).await?;
     }
     writer.finish();

@@ -91,6 +91,53 @@ pub(super) fn screen(body: &Bytes, topic: [u8; 32]) -> Result<Screened, DecodeEr
     })
 }
 
+/// What a message is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Who is whose neighbour.
+    Membership,
+    /// An entry or another record.
+    Record,
+    /// That no records are wanted any more: they come from elsewhere.
+    Prune,
+    /// That records are wanted.
+    Graft,
+    /// Which records can be had.
+    Offer,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 5] = [
+        Self::Membership,
+        Self::Record,
+        Self::Prune,
+        Self::Graft,
+        Self::Offer,
+    ];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Membership => "membership",
+            Self::Record => "record",
+            Self::Prune => "prune",
+            Self::Graft => "graft",
+            Self::Offer => "offer",
+        }
+    }
+
+    /// The kind of a message of our own, with its length prefix.
+    pub(super) fn of(message: &[u8]) -> Self {
+        // The variants' numbers, which stand behind the topic.
+        match message.get(wire::PREFIX + 32..) {
+            Some([1, 0, ..]) => Self::Record,
+            Some([1, 1, ..]) => Self::Prune,
+            Some([1, 2, ..]) => Self::Graft,
+            Some([1, 3, ..]) => Self::Offer,
+            _ => Self::Membership,
+        }
+    }
+}
+
 /// The message "you are not my neighbour", which the gossip protocol has no command for.
 pub(super) fn disconnect(topic: [u8; 32]) -> Message {
     Message {
@@ -188,6 +235,7 @@ enum Scope {
 #[cfg(test)]
 mod tests {
     use iroh::SecretKey;
+    use rivermesh_proto::limits;
 
     use super::*;
 
@@ -252,6 +300,15 @@ mod tests {
             let carries = text.starts_with("Gossip(Content(");
             assert_eq!(screened.content, carries.then(|| (id, content.clone())));
             assert_eq!(screened.broadcast, text.starts_with("Gossip("));
+            let framed = wire::encode(&screened.message, limits::GOSSIP).unwrap();
+            let kind = match () {
+                () if text.contains("Content(") => Kind::Record,
+                () if text.contains("Prune") => Kind::Prune,
+                () if text.contains("Graft(") => Kind::Graft,
+                () if text.contains("IHave(") => Kind::Offer,
+                () => Kind::Membership,
+            };
+            assert_eq!(Kind::of(&framed), kind, "{text}");
         }
     }
 

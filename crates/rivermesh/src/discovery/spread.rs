@@ -307,6 +307,7 @@ impl Worker {
         let (now, count) = (Instant::now(), self.gossip.neighbours().len());
         trace!(peer = %peer.fmt_short(), count, "a new neighbour");
         self.shared.set_neighbours(count);
+        self.shared.meters.neighbours_gained.increment(1);
         self.membership.joining.remove(&peer);
         if self.departed {
             return;
@@ -324,6 +325,7 @@ impl Worker {
         let count = self.gossip.neighbours().len();
         trace!(peer = %peer.fmt_short(), count, "a neighbour less");
         self.shared.set_neighbours(count);
+        self.shared.meters.neighbours_lost.increment(1);
         let wait = LOOK.0.mul_f64(self.rng.random());
         self.membership.look_by(Instant::now() + wait);
     }

@@ -293,6 +293,7 @@ impl Worker {
         if self.flush_at.is_some_and(|at| at <= now) {
             self.flush_at = None;
             if let Some(record) = self.shared.record() {
+                self.shared.meters.announcements.increment(1);
                 let effects = self.gossip.broadcast(record.as_bytes().clone(), now);
                 self.apply(effects);
             }

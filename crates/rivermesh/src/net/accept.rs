@@ -40,7 +40,11 @@ pub(super) async fn run(peers: Peers) {
                 // In this order, so that an established connection is closed with a code.
                 biased;
                 () = accept(&peers, incoming, &evicted) => {}
-                () = evicted.cancelled() => debug!("an incoming connection gave way to a newer one"),
+                () = evicted.cancelled() => {}
+            }
+            if evicted.is_cancelled() {
+                debug!("an incoming connection gave way to a newer one");
+                peers.0.refused.increment(1);
             }
             lock(&lobby).leave(place);
         });
@@ -60,7 +64,7 @@ async fn accept(peers: &Peers, incoming: Incoming, evicted: &CancellationToken) 
         Some(Ok(_) | Err(Refusal::Duplicate(_))) => {}
         Some(Err(Refusal::Failed { reason, .. })) => {
             debug!(peer = %peer.fmt_short(), reason, "refused a peer");
-            metrics::counter!("rivermesh_handshakes_refused_total").increment(1);
+            peers.0.refused.increment(1);
         }
         None => stream::close(&closer, Code::Busy),
     }

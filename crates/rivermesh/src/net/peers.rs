@@ -12,6 +12,7 @@ use iroh::{
     Endpoint, EndpointAddr,
     endpoint::{Connection, ConnectionError},
 };
+use metrics::{Counter, counter};
 use rivermesh_proto::{
     NodeId,
     code::Code,
@@ -157,6 +158,9 @@ pub(super) struct Inner {
     events: mpsc::Sender<LinkEvent>,
     subscriptions: mpsc::Sender<Subscription>,
     pub(super) tasks: Tasks,
+    /// Links that this node dialed, and those that peers did.
+    opened: [Counter; 2],
+    pub(super) refused: Counter,
 }
 
 impl std::fmt::Debug for Peers {
@@ -202,6 +206,9 @@ impl Peers {
             events,
             subscriptions,
             tasks: tasks.clone(),
+            opened: ["dialed", "accepted"]
+                .map(|side| counter!("rivermesh_links_opened_total", "side" => side)),
+            refused: counter!("rivermesh_handshakes_refused_total"),
         }));
         tasks.spawn("accept", super::accept::run(peers.clone()));
         tasks.spawn("reap", peers.clone().reap_loop());
@@ -363,6 +370,7 @@ impl Peers {
             links.insert(link.peer(), Arc::clone(&link))
         };
         self.0.arrived.notify_waiters();
+        self.0.opened[usize::from(!link.dialed())].increment(1);
         if let Some(old) = replaced {
             trace!(peer = %link.peer().fmt_short(), "a newer connection replaces the one before");
             old.close(Code::Duplicate);

@@ -3,6 +3,7 @@
 mod cost;
 mod hostile;
 mod liveness;
+mod tally;
 
 use std::{collections::BTreeSet, net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
 
@@ -13,6 +14,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+use self::tally::Tally;
 use super::{Config, Discovery, Event, Events, Local, Rendezvous};
 use crate::{
     net::{
@@ -35,6 +37,7 @@ struct Recipe {
     bootstrap: Vec<EndpointAddr>,
     behind: Duration,
     config: Config,
+    tally: Tally,
 }
 
 impl Recipe {
@@ -49,7 +52,13 @@ impl Recipe {
                 rendezvous: Rendezvous::Off,
                 ..Config::default()
             },
+            tally: Tally::default(),
         }
+    }
+
+    fn tally(mut self, tally: &Tally) -> Self {
+        self.tally = tally.clone();
+        self
     }
 
     fn key(mut self, key: &SecretKey) -> Self {
@@ -86,12 +95,15 @@ impl Recipe {
             instance: rand::random(),
             wall_behind: self.behind,
         };
-        let discovery = Discovery::new(local, self.config).unwrap();
+        let discovery = self
+            .tally
+            .over(|| Discovery::new(local, self.config))
+            .unwrap();
         discovery.locate(&endpoint).unwrap();
         let tasks = Tasks::new();
         let (events, links) = mpsc::channel(64);
         let (subscriptions, subscribed) = mpsc::channel(1);
-        let peers = Peers::spawn(peers::Parts {
+        let parts = peers::Parts {
             endpoint: endpoint.clone(),
             membership: Membership {
                 network,
@@ -102,7 +114,8 @@ impl Recipe {
             events,
             subscriptions,
             tasks: tasks.clone(),
-        });
+        };
+        let peers = self.tally.over(|| Peers::spawn(parts));
         let events = discovery.events();
         discovery.start(peers.clone(), links, &endpoint, self.bootstrap, &tasks);
         TestNode {
@@ -214,9 +227,15 @@ async fn complete(nodes: &[TestNode], within: Duration) -> Duration {
 
 /// A network of nodes that know the first one.
 async fn network(name: &'static str, size: usize) -> Vec<TestNode> {
-    let first = Recipe::new(name).start().await;
+    counted_network(name, size, &Tally::default()).await
+}
+
+/// The same, with the metrics of all nodes in one tally.
+async fn counted_network(name: &'static str, size: usize, tally: &Tally) -> Vec<TestNode> {
+    let recipe = || Recipe::new(name).tally(tally);
+    let first = recipe().start().await;
     let addr = first.addr();
-    let others = (1..size).map(|_| Recipe::new(name).bootstrap(addr.clone()).start());
+    let others = (1..size).map(|_| recipe().bootstrap(addr.clone()).start());
     let others = futures::future::join_all(others).await;
     [first].into_iter().chain(others).collect()
 }
