@@ -118,6 +118,13 @@ impl Config {
         catalog::announce_interval(members).clamp(self.announce_min, self.announce_max)
     }
 
+    /// How often a node compares catalogs with any other one of `members`: twice as long as between two
+    /// of its announcements, so that a part of the network that gossip does not reach hears of the
+    /// others before it takes them for dead, after 3 of their announcements.
+    pub(super) fn stray_interval(&self, members: usize) -> Duration {
+        self.heal_interval.max(self.announce_interval(members) * 2)
+    }
+
     pub(super) fn catalog(&self) -> catalog::Config {
         catalog::Config {
             capacity: self.capacity,

@@ -43,6 +43,8 @@ pub(super) struct Contacts {
     probing: HashSet<NodeId>,
     probe_at: Instant,
     heal_at: Instant,
+    /// When to compare with any peer, if nobody is missing.
+    stray_at: Instant,
 }
 
 /// An address that this node was told of.
@@ -65,6 +67,7 @@ impl Contacts {
             probing: HashSet::new(),
             probe_at: now,
             heal_at: now + shared.config.heal_interval,
+            stray_at: now + shared.config.stray_interval(1),
         };
         for addr in bootstrap.into_iter().filter(|addr| addr.id != shared.local) {
             contacts.add(shared, addr, now);
@@ -120,7 +123,7 @@ impl Worker {
         if self.contacts.heal_at <= now {
             let around = self.rng.random_range(0.5..1.5);
             self.contacts.heal_at = now + self.shared.config.heal_interval.mul_f64(around);
-            self.heal();
+            self.heal(now);
         }
     }
 
@@ -160,14 +163,15 @@ impl Worker {
     pub(super) fn on_contacted(&mut self, peer: NodeId, result: Result<Use, ConnectError>) {
         self.contacts.dialing.remove(&peer);
         match result {
-            Ok(link) => {
+            Ok(_link) => {
                 self.contacts.shut_out.remove(&peer);
                 let known = self.contacts.known.iter_mut();
                 if let Some(contact) = known.into_iter().find(|contact| contact.addr.id == peer) {
                     contact.wait = RETRY.0;
                 }
-                self.sync_with(Arc::clone(&link));
-                self.ask(peer, Instant::now());
+                let now = Instant::now();
+                self.compare_unless_recent(peer, now);
+                self.ask(peer, now);
             }
             Err(error) => {
                 self.shared.meters.dials_failed.increment(1);
@@ -191,15 +195,20 @@ impl Worker {
         }
     }
 
-    /// Tries to reach somebody who may be in a part of the network that was cut off: a contact, an
-    /// unreachable peer, or one that was dropped for being unreachable.
-    fn heal(&mut self) {
+    /// Tries to reach somebody who may be in a part of the network that was cut off: a contact that is
+    /// not listed, an unreachable peer, or one that was dropped for being unreachable.
+    ///
+    /// Where nobody is missing, gossip may still have come apart in two without anybody noticing,
+    /// since both parts list all. So, much more rarely, catalogs are compared with any live peer.
+    fn heal(&mut self, now: Instant) {
+        let snapshot = self.shared.snapshot();
+        let live = |id| snapshot.get(&id).is_some_and(|peer| peer.is_live());
         let contacts = self
             .contacts
             .known
             .iter()
-            .map(|contact| contact.addr.clone());
-        let snapshot = self.shared.snapshot();
+            .map(|contact| contact.addr.clone())
+            .filter(|addr| !live(addr.id));
         let unreachable = snapshot
             .iter()
             .filter(|peer| !peer.is_live())
@@ -212,6 +221,18 @@ impl Worker {
         let away = all.filter(|addr| self.peers.get(addr.id).is_none());
         if let Some(addr) = away.choose(&mut self.rng) {
             self.contact(addr);
+        } else if self.contacts.stray_at <= now {
+            let around = self.rng.random_range(0.5..1.5);
+            let every = self.shared.config.stray_interval(snapshot.len());
+            self.contacts.stray_at = now + every.mul_f64(around);
+            let others = snapshot.live().filter(|peer| !peer.is_local());
+            let others = others.filter(|peer| !self.gossip.neighbours().contains(&peer.id()));
+            if let Some(peer) = others.choose(&mut self.rng) {
+                self.contact(EndpointAddr::from_parts(
+                    peer.id(),
+                    peer.addrs().iter().cloned(),
+                ));
+            }
         }
     }
 

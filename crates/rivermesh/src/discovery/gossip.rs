@@ -14,13 +14,18 @@ use rivermesh_proto::{NetworkId, NodeId, limits};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::screen::{self, MessageId};
+use super::screen::{self, Kind, MessageId, Priority};
 use rivermesh_proto::wire;
 
 /// Message ids remembered in each of two generations.
 const REMEMBERED: usize = 4096;
 /// How often leftovers of announced messages that never came are taken away.
 const SWEEP: Duration = Duration::from_secs(30);
+
+/// Longer than any node runs: a hundred years.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+/// Neighbours that a node has at most: beyond that, it refuses those who ask.
+pub(super) const MOST: usize = 5;
 
 /// What follows from something that happened.
 #[derive(Debug)]
@@ -60,7 +65,10 @@ impl Gossip {
         config.broadcast.graft_timeout_2 = Duration::from_millis(200);
         config.broadcast.dispatch_timeout = Duration::from_millis(50);
         config.broadcast.cache_evict_interval = Duration::from_secs(10);
-        config.membership.neighbor_request_timeout = Duration::from_secs(2);
+        // The catalog knows more peers than this would (see `leave_out`).
+        config.membership.shuffle_interval = NEVER;
+        config.membership.passive_view_capacity = 1;
+        config.membership.active_view_capacity = MOST;
         let rng = StdRng::seed_from_u64(seed);
         let mut gossip = Self {
             local,
@@ -72,8 +80,9 @@ impl Gossip {
             passed: Default::default(),
             sweep_at: now + SWEEP,
         };
-        // Nobody is joined: this makes the protocol ready to be joined by others.
-        gossip.join(Vec::new(), now);
+        // Nobody is joined: this makes the protocol ready for neighbours.
+        let ready = Command::Join(Vec::new());
+        gossip.handle(InEvent::Command(gossip.topic.into(), ready), now);
         gossip
     }
 
@@ -84,14 +93,6 @@ impl Gossip {
 
     pub(super) fn topic(&self) -> [u8; 32] {
         self.topic
-    }
-
-    /// Asks these to become neighbours.
-    pub(super) fn join(&mut self, peers: Vec<NodeId>, now: Instant) -> Vec<Effect> {
-        self.handle(
-            InEvent::Command(self.topic.into(), Command::Join(peers)),
-            now,
-        )
     }
 
     /// Sends a record to the whole network.
@@ -143,10 +144,10 @@ impl Gossip {
             .map(Bytes::from)
     }
 
-    /// The message "be my neighbour if you have room", which the gossip protocol sends only to peers
-    /// that it heard of itself.
-    pub(super) fn ask(&self) -> Option<Bytes> {
-        wire::encode(&screen::ask(self.topic), limits::GOSSIP)
+    /// The message "be my neighbour", which the gossip protocol sends only to peers that it heard of
+    /// itself.
+    pub(super) fn ask(&self, priority: Priority) -> Option<Bytes> {
+        wire::encode(&screen::ask(self.topic, priority), limits::GOSSIP)
             .ok()
             .map(Bytes::from)
     }
@@ -185,6 +186,7 @@ impl Gossip {
                 OutEvent::SendMessage(to, _) if to == self.local => {}
                 OutEvent::SendMessage(to, message) => {
                     match wire::encode(&message, limits::GOSSIP) {
+                        Ok(bytes) if self.leave_out(to, &bytes) => {}
                         Ok(bytes) => effects.push(Effect::Send(to, bytes.into())),
                         Err(error) => warn!(%error, "a gossip message cannot be sent"),
                     }
@@ -207,6 +209,20 @@ impl Gossip {
             }
         }
         effects
+    }
+}
+
+impl Gossip {
+    /// Whether a message of the protocol is not sent. It looks for neighbours among the few peers
+    /// that it heard of until it has as many as it can take, at each occasion; we look in the
+    /// catalog until there are enough. So it neither asks nor tells others whom to ask.
+    fn leave_out(&self, to: NodeId, message: &[u8]) -> bool {
+        match Kind::of(message) {
+            // To a neighbour it is the answer that it is one.
+            Kind::Neighbour => !self.neighbours.contains(&to),
+            Kind::Others => true,
+            _ => false,
+        }
     }
 }
 

@@ -11,7 +11,8 @@
 //! | `shared` | the catalog and the node's own entry, behind one short lock |
 //! | `worker` | the one task that owns the rest of the state; it never awaits a peer |
 //! | `gossip`, `screen` | iroh-gossip's protocol with its timers; what may reach it |
-//! | `spread` | carries gossip over links, judges what it brings, and keeps enough neighbours |
+//! | `membership` | whom to ask to become a neighbour, and when |
+//! | `spread` | carries gossip over links and judges what it brings |
 //! | `neighbour` | the tasks that write to and read from one neighbour |
 //! | `reconcile` | comparing catalogs with peers |
 //! | `contact` | dialing: bootstrap peers, probes, lost ones; telling the network of dead ones |
@@ -23,6 +24,7 @@ mod contact;
 mod directory;
 mod event;
 mod gossip;
+mod membership;
 mod meters;
 mod neighbour;
 mod reconcile;

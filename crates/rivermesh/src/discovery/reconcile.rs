@@ -31,7 +31,7 @@ use crate::net::{Link, Reader, Writer};
 const STEP: Duration = Duration::from_secs(5);
 /// Time for a whole exchange.
 const WHOLE: Duration = Duration::from_secs(60);
-/// A new neighbour is not compared with again within this time.
+/// A peer is not compared with again within this time for being a contact or the first neighbour.
 const RECENT: Duration = Duration::from_secs(5);
 
 /// When to compare, and what is in progress.
@@ -60,6 +60,11 @@ impl Reconcile {
     pub(super) fn next_deadline(&self) -> Instant {
         self.next_at
     }
+
+    /// The peer is not connected any more.
+    pub(super) fn forget(&mut self, peer: NodeId) {
+        self.recent.remove(&peer);
+    }
 }
 
 impl Worker {
@@ -84,8 +89,8 @@ impl Worker {
         }
     }
 
-    /// Compares with a new neighbour, which may belong to a part of the network that was cut off.
-    pub(super) fn compare_with_neighbour(&mut self, peer: NodeId, now: Instant) {
+    /// Compares with a contact or the first neighbour, unless that has just been done or begun.
+    pub(super) fn compare_unless_recent(&mut self, peer: NodeId, now: Instant) {
         let recent = &mut self.reconcile.recent;
         recent.retain(|_, at| now.duration_since(*at) < RECENT);
         if recent.contains_key(&peer) {
@@ -113,6 +118,7 @@ impl Worker {
 
     pub(super) fn on_synced(&mut self, peer: NodeId, result: Result<bool, SyncError>) {
         self.reconcile.asking.remove(&peer);
+        let differed = matches!(result, Ok(true));
         let config = &self.shared.config;
         match result {
             Ok(true) => {
@@ -121,7 +127,15 @@ impl Worker {
                 self.reconcile.next_at = self.reconcile.next_at.min(Instant::now() + soon);
             }
             Ok(false) => self.reconcile.wait = (self.reconcile.wait * 2).min(config.sync_max),
-            Err(error) => debug!(peer = %peer.fmt_short(), %error, "comparing catalogs failed"),
+            Err(error) => {
+                self.reconcile.recent.remove(&peer);
+                debug!(peer = %peer.fmt_short(), %error, "comparing catalogs failed");
+            }
+        }
+        if differed {
+            let now = Instant::now();
+            self.ask_stranger(peer, now);
+            self.membership.look_by(now);
         }
     }
 

@@ -26,6 +26,8 @@ pub(super) struct Screened {
     pub(super) content: Option<(MessageId, Bytes)>,
     /// Whether it is of the broadcast, and not of the membership.
     pub(super) broadcast: bool,
+    /// Whether the sender says that it is no neighbour, or has no room to become one.
+    pub(super) parting: bool,
     /// What it counts against the sender's budget.
     pub(super) cost: u32,
 }
@@ -42,6 +44,7 @@ pub(super) fn screen(body: &Bytes, topic: [u8; 32]) -> Result<Screened, DecodeEr
     let mut cost = 1;
     let mut content = None;
     let mut broadcast = false;
+    let mut parting = false;
     match &mut message.body {
         Body::Swarm(swarm) => match swarm {
             Swarm::Join(data) | Swarm::Neighbor(_, data) => *data = None,
@@ -55,7 +58,7 @@ pub(super) fn screen(body: &Bytes, topic: [u8; 32]) -> Result<Screened, DecodeEr
                 cost += forget_data(nodes);
             }
             Swarm::ShuffleReply(nodes) => cost += forget_data(nodes),
-            Swarm::Disconnect(..) => {}
+            Swarm::Disconnect(..) => parting = true,
         },
         Body::Gossip(gossip) => {
             broadcast = true;
@@ -87,6 +90,7 @@ pub(super) fn screen(body: &Bytes, topic: [u8; 32]) -> Result<Screened, DecodeEr
         message,
         content,
         broadcast,
+        parting,
         cost,
     })
 }
@@ -94,8 +98,12 @@ pub(super) fn screen(body: &Bytes, topic: [u8; 32]) -> Result<Screened, DecodeEr
 /// What a message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Who is whose neighbour.
+    /// Who is whose neighbour, besides the next two.
     Membership,
+    /// A request to become a neighbour, or the answer that one is.
+    Neighbour,
+    /// Whom else one might ask to become a neighbour.
+    Others,
     /// An entry or another record.
     Record,
     /// That no records are wanted any more: they come from elsewhere.
@@ -107,8 +115,10 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Membership,
+        Self::Neighbour,
+        Self::Others,
         Self::Record,
         Self::Prune,
         Self::Graft,
@@ -118,6 +128,8 @@ impl Kind {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Membership => "membership",
+            Self::Neighbour => "neighbour",
+            Self::Others => "others",
             Self::Record => "record",
             Self::Prune => "prune",
             Self::Graft => "graft",
@@ -129,6 +141,8 @@ impl Kind {
     pub(super) fn of(message: &[u8]) -> Self {
         // The variants' numbers, which stand behind the topic.
         match message.get(wire::PREFIX + 32..) {
+            Some([0, 3, ..]) => Self::Others,
+            Some([0, 4, ..]) => Self::Neighbour,
             Some([1, 0, ..]) => Self::Record,
             Some([1, 1, ..]) => Self::Prune,
             Some([1, 2, ..]) => Self::Graft,
@@ -146,11 +160,11 @@ pub(super) fn disconnect(topic: [u8; 32]) -> Message {
     }
 }
 
-/// The message "be my neighbour if you have room".
-pub(super) fn ask(topic: [u8; 32]) -> Message {
+/// The message "be my neighbour": if there is room, or even if another one has to go for it.
+pub(super) fn ask(topic: [u8; 32], priority: Priority) -> Message {
     Message {
         topic,
-        body: Body::Swarm(Swarm::Neighbor(Priority::Low, None)),
+        body: Body::Swarm(Swarm::Neighbor(priority, None)),
     }
 }
 
@@ -212,9 +226,12 @@ struct Info {
     data: Option<Bytes>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-enum Priority {
+/// How much it matters to become a neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Priority {
+    /// Cannot be denied: a peer that is full drops another neighbour.
     High,
+    /// Granted where there is room.
     Low,
 }
 
@@ -300,12 +317,15 @@ mod tests {
             let carries = text.starts_with("Gossip(Content(");
             assert_eq!(screened.content, carries.then(|| (id, content.clone())));
             assert_eq!(screened.broadcast, text.starts_with("Gossip("));
+            assert_eq!(screened.parting, text.contains("Disconnect("));
             let framed = wire::encode(&screened.message, limits::GOSSIP).unwrap();
             let kind = match () {
                 () if text.contains("Content(") => Kind::Record,
                 () if text.contains("Prune") => Kind::Prune,
                 () if text.contains("Graft(") => Kind::Graft,
                 () if text.contains("IHave(") => Kind::Offer,
+                () if text.contains("Neighbor(") => Kind::Neighbour,
+                () if text.contains("ShuffleReply(") => Kind::Others,
                 () => Kind::Membership,
             };
             assert_eq!(Kind::of(&framed), kind, "{text}");

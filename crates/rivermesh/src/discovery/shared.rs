@@ -315,9 +315,9 @@ impl Shared {
         Ok(())
     }
 
-    /// Signs the node's entry again, so that others see that it lives; gives the record and when to
-    /// do so again. `None` once the node has departed.
-    pub(super) fn refresh(&self) -> Option<(SignedRecord, Duration)> {
+    /// Signs the node's entry again, so that others see that it lives; gives the time within which
+    /// to do so again. `None` once the node has departed.
+    pub(super) fn refresh(&self) -> Option<Duration> {
         let mut state = self.lock();
         if state.departed {
             return None;
@@ -330,7 +330,14 @@ impl Shared {
         if let Err(error) = self.renew(&mut state, entry, 0) {
             warn!(%error, "cannot sign the node's own entry");
         }
-        Some((state.record.clone(), interval))
+        Some(interval)
+    }
+
+    /// Whether the node's entry tells others to expect the next one much sooner than it will come.
+    pub(super) fn refreshes_too_often(&self) -> bool {
+        let state = self.lock();
+        let interval = self.config.announce_interval(state.catalog.view().len());
+        !state.departed && seconds(interval) > state.entry.refresh_s.saturating_mul(3) / 2
     }
 
     /// The node's own entry as it was signed last; `None` once the node has departed.

@@ -1,13 +1,12 @@
-//! Carries gossip over links, judges what it brings, and keeps enough neighbours.
+//! Carries gossip over links and judges what it brings.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
-use rand::{RngExt, seq::IteratorRandom};
 use rivermesh_proto::{
     NodeId,
     catalog::{Refused, Source},
@@ -28,8 +27,6 @@ use super::{
 };
 use crate::net::{ConnectError, Directory, Link, Reader, Use};
 
-/// Neighbours below which a node looks for more. The protocol itself goes up to 5.
-const ENOUGH: usize = 3;
 /// Peers that gossip waits to be connected to.
 const PENDING: usize = 64;
 /// Messages waiting for a connection to one peer.
@@ -38,56 +35,12 @@ const PENDING_MESSAGES: usize = 16;
 const STRIKES: u8 = 3;
 /// How long a stream to a peer that is no neighbour is kept.
 const UNUSED: Duration = Duration::from_secs(5);
-/// How long the answer to a request to join is waited for.
-const JOINING: Duration = Duration::from_secs(1);
-/// The wait before the next look for neighbours: the first one, and the longest.
-const LOOK: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
-/// How often to look while there are enough neighbours.
-const CONTENT: Duration = Duration::from_secs(10);
-
 /// Messages for a peer that is not connected yet.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     messages: VecDeque<Bytes>,
     /// Gossip needs the connection for these messages only.
     release: bool,
-}
-
-/// Who is asked to become a neighbour, and who misbehaves.
-#[derive(Debug)]
-pub(super) struct Membership {
-    joining: HashMap<NodeId, Instant>,
-    strikes: HashMap<NodeId, u8>,
-    /// When a peer was last told that it is no neighbour.
-    told: HashMap<NodeId, Instant>,
-    look_at: Instant,
-    wait: Duration,
-}
-
-impl Membership {
-    pub(super) fn new(now: Instant) -> Self {
-        Self {
-            joining: HashMap::new(),
-            strikes: HashMap::new(),
-            told: HashMap::new(),
-            look_at: now + LOOK.0,
-            wait: LOOK.0,
-        }
-    }
-
-    pub(super) fn next_deadline(&self) -> Instant {
-        self.look_at
-    }
-
-    pub(super) fn forget(&mut self, peer: NodeId) {
-        self.joining.remove(&peer);
-        self.strikes.remove(&peer);
-        self.told.remove(&peer);
-    }
-
-    fn look_by(&mut self, at: Instant) {
-        self.look_at = self.look_at.min(at);
-    }
 }
 
 impl Worker {
@@ -117,7 +70,7 @@ impl Worker {
         self.apply(sends.collect());
     }
 
-    fn send(&mut self, peer: NodeId, mut bytes: Bytes) -> Vec<Effect> {
+    pub(super) fn send(&mut self, peer: NodeId, mut bytes: Bytes) -> Vec<Effect> {
         if let Some(out) = self.outgoing.get_mut(&peer) {
             out.used_at = Instant::now();
             bytes = match out.queue.try_send(bytes) {
@@ -195,6 +148,7 @@ impl Worker {
         };
         match result {
             Ok(link) => {
+                self.membership.connected(peer, Instant::now());
                 self.open(link, pending.messages);
                 if pending.release {
                     self.outgoing.remove(&peer);
@@ -203,8 +157,10 @@ impl Worker {
             Err(error) => {
                 trace!(peer = %peer.fmt_short(), %error, "gossip cannot reach a peer");
                 self.shared.meters.dials_failed.increment(1);
-                let effects = self.gossip.disconnected(peer, Instant::now());
+                let now = Instant::now();
+                let effects = self.gossip.disconnected(peer, now);
                 self.apply(effects);
+                self.on_parting(peer, now);
             }
         }
     }
@@ -247,8 +203,12 @@ impl Worker {
         } else if stranger {
             return;
         }
+        let parting = screened.parting;
         let effects = self.gossip.receive(peer, screened.message, now);
         self.apply(effects);
+        if parting {
+            self.on_parting(peer, now);
+        }
         if stranger {
             // The protocol has made it a branch of its tree, and would announce to it for ever.
             let effects = self.gossip.disconnected(peer, now);
@@ -301,97 +261,6 @@ impl Worker {
             let effects = self.send(peer, bytes);
             self.apply(effects);
         }
-    }
-
-    fn on_neighbour_up(&mut self, peer: NodeId) {
-        let (now, count) = (Instant::now(), self.gossip.neighbours().len());
-        trace!(peer = %peer.fmt_short(), count, "a new neighbour");
-        self.shared.set_neighbours(count);
-        self.shared.meters.neighbours_gained.increment(1);
-        self.membership.joining.remove(&peer);
-        if self.departed {
-            return;
-        }
-        if count == 1 {
-            // Nobody has heard what we said before.
-            self.announce_by(now + Duration::from_millis(20));
-        }
-        if self.shared.local < peer {
-            self.compare_with_neighbour(peer, now);
-        }
-    }
-
-    fn on_neighbour_down(&mut self, peer: NodeId) {
-        let count = self.gossip.neighbours().len();
-        trace!(peer = %peer.fmt_short(), count, "a neighbour less");
-        self.shared.set_neighbours(count);
-        self.shared.meters.neighbours_lost.increment(1);
-        let wait = LOOK.0.mul_f64(self.rng.random());
-        self.membership.look_by(Instant::now() + wait);
-    }
-
-    /// Asks a peer to become a neighbour, unless there are enough.
-    ///
-    /// Who has none asks to join, which cannot be denied and makes a full peer drop another one. Who
-    /// has some asks in a way that is granted only where there is room: else nodes that look for a
-    /// third neighbour would take each other's for ever.
-    pub(super) fn ask(&mut self, peer: NodeId, now: Instant) {
-        let count = self.gossip.neighbours().len();
-        if self.departed || count >= ENOUGH || self.gossip.neighbours().contains(&peer) {
-            return;
-        }
-        let joining = &mut self.membership.joining;
-        joining.retain(|_, at| now.duration_since(*at) < JOINING);
-        if joining.contains_key(&peer) {
-            return;
-        }
-        let first = joining.is_empty();
-        joining.insert(peer, now);
-        if count == 0 && first {
-            let effects = self.gossip.join(vec![peer], now);
-            self.apply(effects);
-        } else if let Some(bytes) = self.gossip.ask() {
-            let effects = self.send(peer, bytes);
-            self.apply(effects);
-        }
-    }
-
-    /// Asks again, where a request is out that may have been lost.
-    pub(super) fn ask_again(&mut self, peer: NodeId, now: Instant) {
-        if self.membership.joining.remove(&peer).is_some() {
-            self.ask(peer, now);
-        }
-    }
-
-    /// Looks for neighbours among the live peers, where there are too few.
-    pub(super) fn keep_neighbours(&mut self, now: Instant) {
-        if self.membership.look_at > now {
-            return;
-        }
-        let missing = ENOUGH.saturating_sub(self.gossip.neighbours().len());
-        let candidates = if missing == 0 {
-            Vec::new()
-        } else {
-            let neighbours = self.gossip.neighbours();
-            let snapshot = self.shared.snapshot();
-            let others = snapshot
-                .live()
-                .filter(|peer| !peer.is_local())
-                .map(|peer| peer.id());
-            let others = others.filter(|peer| !neighbours.contains(peer));
-            others.sample(&mut self.rng, missing)
-        };
-        if candidates.is_empty() {
-            self.membership.wait = LOOK.0;
-            self.membership.look_at = now + CONTENT.mul_f64(self.rng.random_range(0.8..1.2));
-            return;
-        }
-        for peer in candidates {
-            self.ask(peer, now);
-        }
-        let wait = self.membership.wait;
-        self.membership.wait = (wait * 2).min(LOOK.1);
-        self.membership.look_at = now + LOOK.0 / 2 + wait.mul_f64(self.rng.random());
     }
 
     /// Ends streams to peers that are no neighbours and that nothing was sent to for a while.

@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    ops::Range,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -22,11 +23,12 @@ use super::{
     SyncError,
     contact::Contacts,
     gossip::Gossip,
+    membership::Membership,
     neighbour::{Budget, Outgoing},
     reconcile::Reconcile,
     screen::Screened,
     shared::Shared,
-    spread::{Membership, Pending},
+    spread::Pending,
 };
 use crate::{
     net::{ConnectError, Link, LinkEvent, Peers, Use},
@@ -114,7 +116,9 @@ impl Worker {
             contacts: Contacts::new(&shared, bootstrap, now),
             membership: Membership::new(now),
             reconcile: Reconcile::new(&shared.config, now),
-            announce_at: now + interval.mul_f64(rng.random_range(0.5..0.9)),
+            // Others wait for three intervals. So nodes that start together need not announce
+            // themselves together.
+            announce_at: now + interval.mul_f64(rng.random_range(0.5..2.0)),
             rtt_at: now + shared.config.rtt_interval,
             shared,
             peers,
@@ -226,6 +230,7 @@ impl Worker {
         self.connected.remove(&peer);
         self.budgets.remove(&peer);
         self.membership.forget(peer);
+        self.reconcile.forget(peer);
         self.shared.disconnected(peer);
         self.outgoing.remove(&peer);
         let effects = self.gossip.disconnected(peer, Instant::now());
@@ -292,6 +297,11 @@ impl Worker {
         }
         if self.flush_at.is_some_and(|at| at <= now) {
             self.flush_at = None;
+            if self.shared.refreshes_too_often() {
+                // What goes to all anyway may as well tell the right time, so that the node needs
+                // not announce itself again soon only for what it did not know when it started.
+                self.renew(now, 0.5..1.0);
+            }
             if let Some(record) = self.shared.record() {
                 self.shared.meters.announcements.increment(1);
                 let effects = self.gossip.broadcast(record.as_bytes().clone(), now);
@@ -315,12 +325,18 @@ impl Worker {
 
     /// Announces our own entry again, before others begin to wonder.
     fn refresh(&mut self, now: Instant) {
-        let Some((_, interval)) = self.shared.refresh() else {
-            self.announce_at = now + Duration::from_secs(3600);
-            return;
-        };
-        self.announce_at = now + interval.mul_f64(self.rng.random_range(0.8..1.0));
-        self.announce_by(now);
+        if self.renew(now, 0.8..1.0) {
+            self.announce_by(now);
+        }
+    }
+
+    /// Signs our own entry again, and sets when to do so next, in parts of the interval. False once
+    /// the node has departed.
+    fn renew(&mut self, now: Instant, next: Range<f64>) -> bool {
+        let interval = self.shared.refresh();
+        let wait = interval.map(|interval| interval.mul_f64(self.rng.random_range(next)));
+        self.announce_at = now + wait.unwrap_or(Duration::from_secs(3600));
+        interval.is_some()
     }
 
     fn sample(&self, link: &Link) {
