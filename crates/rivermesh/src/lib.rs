@@ -61,7 +61,7 @@ pub use self::{
     consumer::{Consumer, Delivery, Event},
     datum::{
         __datum, AsKey, Datum, DecodeError, Dynamic, EncodeError, Encoder, Key, Payload,
-        SchemaError,
+        SchemaError, View,
     },
     discovery::Rendezvous,
     net::{

@@ -3,6 +3,7 @@
 //! | file | story |
 //! | --- | --- |
 //! | `handle` | [`Consumer`], the handle that a program holds |
+//! | `batch` | items that arrived together, as the program gets them |
 //! | `builder` | how a consumer is set up |
 //! | `event` | what a consumer can be told besides items |
 //! | `inbox` | the bounded queue of batches between receivers and the program |
@@ -11,6 +12,7 @@
 //! | `local` | the same for a producer on this node, without the network |
 //! | `status` | what a program can see |
 
+mod batch;
 mod builder;
 mod event;
 mod handle;
@@ -21,8 +23,12 @@ mod status;
 mod worker;
 
 pub use self::{
+    batch::{Batch, Payloads},
     builder::{Builder, ConsumeError},
     event::{Delivery, Event, LeaveReason, SubscribeError},
     handle::{Consumer, Events, TryRecvError},
     status::{Followed, Stats, Status},
 };
+
+#[cfg(test)]
+mod tests;

@@ -89,7 +89,7 @@ pub(crate) struct Log {
     pins: SlotMap<Pin, Seq>,
     /// No pinned cursor is before this: saves looking at all of them for each batch.
     pinned_from: Seq,
-    /// An append was refused since a pinned cursor last moved.
+    /// An append was refused, and nobody was told since that there is room.
     refused: bool,
     closed: bool,
 }
@@ -258,13 +258,23 @@ impl Log {
         if let Some(held) = self.pins.get_mut(pin) {
             *held = seq;
         }
-        std::mem::take(&mut self.refused)
+        self.relieved()
     }
 
     /// Takes a pin out. True when whoever was refused may try again.
     pub(crate) fn unpin(&mut self, pin: Pin) -> bool {
         self.pins.remove(pin);
-        std::mem::take(&mut self.refused)
+        self.relieved()
+    }
+
+    /// Whether an append was refused and there is room now. Whoever waits is not told of pins that
+    /// move while another one is in the way: with many consumers that is most of them.
+    fn relieved(&mut self) -> bool {
+        if !self.refused || !self.make_room() {
+            return false;
+        }
+        self.refused = false;
+        true
     }
 
     fn open_first(&self) -> Seq {
