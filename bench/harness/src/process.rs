@@ -17,7 +17,18 @@ pub fn cpu(pid: u32) -> Option<Duration> {
 /// cannot be told.
 #[must_use]
 pub fn peak_memory(pid: u32) -> Option<u64> {
-    parse_peak(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
+    parse_memory(&status(pid)?, "VmHWM:")
+}
+
+/// The memory that a process has resident now, in bytes (`VmRSS`); nothing where that cannot be
+/// told.
+#[must_use]
+pub fn resident_memory(pid: u32) -> Option<u64> {
+    parse_memory(&status(pid)?, "VmRSS:")
+}
+
+fn status(pid: u32) -> Option<String> {
+    std::fs::read_to_string(format!("/proc/{pid}/status")).ok()
 }
 
 /// CPU time that all programs of the machine used so far, user and system, without interrupts;
@@ -51,10 +62,8 @@ fn parse_cpu(stat: &str) -> Option<Duration> {
     ))
 }
 
-fn parse_peak(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+fn parse_memory(status: &str, field: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
 }
@@ -72,10 +81,11 @@ mod tests {
     }
 
     #[test]
-    fn peak_memory_is_in_bytes() {
+    fn memory_is_in_bytes() {
         let status = "Name:\tx\nVmPeak:\t  9 kB\nVmHWM:\t    2048 kB\nVmRSS:\t 3 kB\n";
-        assert_eq!(parse_peak(status), Some(2 * 1024 * 1024));
-        assert_eq!(parse_peak("Name: x"), None);
+        assert_eq!(parse_memory(status, "VmHWM:"), Some(2 * 1024 * 1024));
+        assert_eq!(parse_memory(status, "VmRSS:"), Some(3 * 1024));
+        assert_eq!(parse_memory("Name: x", "VmHWM:"), None);
     }
 
     #[test]
@@ -93,6 +103,10 @@ mod tests {
             std::hint::spin_loop();
         }
         assert!(cpu(std::process::id()).unwrap() > before);
-        assert!(peak_memory(std::process::id()).unwrap() > 100_000);
+        let (peak, now) = (
+            peak_memory(std::process::id()),
+            resident_memory(std::process::id()),
+        );
+        assert!(peak >= now && now.unwrap() > 100_000);
     }
 }

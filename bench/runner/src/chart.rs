@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
+use kit::{number::grouped, svg::escape};
+
 use crate::{
     record::{Cell, Mode, Record, Summary, cells, summaries},
-    table::{LIMIT, grouped, title},
+    table::{LIMIT, title},
 };
 
 const PANEL: f64 = 430.0;
@@ -103,12 +105,6 @@ fn colour(adapter: &str) -> &'static str {
         LIMIT | "raw-quinn" => "#868e96",
         _ => "#e8a33d",
     }
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
 }
 
 #[cfg(test)]

@@ -17,12 +17,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use harness::{Spec, Transport};
+use kit::{machine::Machine, number::grouped};
 use thiserror::Error;
 
 use args::Args;
 use build::{BuildError, Places};
 use files::{FileError, Results};
-use machine::{Header, Machine, Peer};
+use machine::{Header, Peer};
 use measure::Times;
 use plan::Contestant;
 use record::{Cell, Record};
@@ -42,7 +43,7 @@ enum CompareError {
     File(#[from] FileError),
     /// Results cannot be published.
     #[error(transparent)]
-    Publish(#[from] publish::PublishError),
+    Publish(#[from] kit::page::PageError),
 }
 
 fn main() -> ExitCode {
@@ -211,8 +212,8 @@ fn one(args: &Args, contestant: &Contestant, cell: Cell, round: u32) -> Record {
     let said = match (&figures, &why) {
         (Some(figures), _) => format!(
             "{} deliveries/s, {} lost",
-            table::grouped(figures.deliveries_per_s),
-            table::grouped(figures.lost as f64)
+            grouped(figures.deliveries_per_s),
+            grouped(figures.lost as f64)
         ),
         (None, why) => why.clone().unwrap_or_default(),
     };

@@ -1,11 +1,10 @@
 //! The processes of one run: started, asked, and never left behind.
 
 use std::{
-    io::{self, BufRead, BufReader, Write},
+    io,
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
-    process::{Child, ChildStdin, Command, Stdio},
-    sync::mpsc::{self, RecvTimeoutError},
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -14,11 +13,10 @@ use harness::{
     process,
     protocol::{Order, Report, Setup},
 };
+use kit::child::{Child, Kid, Silence};
 use serde::Serialize;
 use thiserror::Error;
 
-/// Reports that may wait; a process gives one for each order.
-const REPORTS: usize = 4;
 /// Longest that a server may take to listen.
 const SERVER_START: Duration = Duration::from_secs(10);
 
@@ -47,25 +45,11 @@ pub(crate) enum SessionError {
     Unexpected(&'static str, String),
 }
 
-/// A child process. Dropping it kills it.
-#[derive(Debug)]
-struct Kid(Child);
-
-impl Drop for Kid {
-    fn drop(&mut self) {
-        // It may be gone already; either way it is waited for, so that no zombie stays.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// A producer's or consumers' process.
 #[derive(Debug)]
 pub(crate) struct Session {
     who: &'static str,
-    kid: Kid,
-    stdin: ChildStdin,
-    said: mpsc::Receiver<String>,
+    child: Child,
 }
 
 impl Session {
@@ -75,45 +59,20 @@ impl Session {
         who: &'static str,
         setup: &Setup,
     ) -> Result<Self, SessionError> {
-        let failed = |error| SessionError::Start(who, error);
-        let spawned = Command::new(program)
-            .arg(who)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn();
-        let mut kid = Kid(spawned.map_err(failed)?);
-        let (Some(stdin), Some(stdout)) = (kid.0.stdin.take(), kid.0.stdout.take()) else {
-            return Err(SessionError::Ended(who));
-        };
-        let (say, said) = mpsc::sync_channel(REPORTS);
-        thread::spawn(move || {
-            for line in BufReader::new(stdout).lines() {
-                let Ok(line) = line else { return };
-                if say.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        let mut session = Self {
-            who,
-            kid,
-            stdin,
-            said,
-        };
+        let child = Child::start(Command::new(program).arg(who));
+        let child = child.map_err(|error| SessionError::Start(who, error))?;
+        let mut session = Self { who, child };
         session.tell(setup)?;
         Ok(session)
     }
 
     fn tell(&mut self, what: &impl Serialize) -> Result<(), SessionError> {
-        let mut line = serde_json::to_vec(what).map_err(|e| self.unexpected(&e))?;
-        line.push(b'\n');
-        let written = self.stdin.write_all(&line);
         // Why it is gone stands in its last report.
-        written.map_err(|_| self.last_words())
+        self.child.tell(what).map_err(|_| self.last_words())
     }
 
     fn last_words(&self) -> SessionError {
-        match self.said.recv_timeout(Duration::from_secs(1)) {
+        match self.child.line(Duration::from_secs(1)) {
             Ok(line) => match serde_json::from_str(&line) {
                 Ok(Report::Failed { why }) => SessionError::Failed(self.who, why),
                 _ => SessionError::Unexpected(self.who, line),
@@ -128,17 +87,14 @@ impl Session {
 
     /// Takes the next report.
     pub(crate) fn answer(&self, what: &str, patience: Duration) -> Result<Report, SessionError> {
-        let line = self
-            .said
-            .recv_timeout(patience)
-            .map_err(|error| match error {
-                RecvTimeoutError::Timeout => SessionError::Late {
-                    who: self.who,
-                    what: what.to_owned(),
-                    seconds: patience.as_secs_f64(),
-                },
-                RecvTimeoutError::Disconnected => SessionError::Ended(self.who),
-            })?;
+        let line = self.child.line(patience).map_err(|silence| match silence {
+            Silence::Late => SessionError::Late {
+                who: self.who,
+                what: what.to_owned(),
+                seconds: patience.as_secs_f64(),
+            },
+            _ => SessionError::Ended(self.who),
+        })?;
         match serde_json::from_str(&line).map_err(|_| self.unexpected(&line))? {
             Report::Failed { why } => Err(SessionError::Failed(self.who, why)),
             report => Ok(report),
@@ -161,7 +117,7 @@ impl Session {
 
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
-        self.kid.0.id()
+        self.child.id()
     }
 
     /// An answer of the wrong kind.
@@ -185,16 +141,16 @@ impl Server {
         // and a server that does not get it ends, which is found out below.
         let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|socket| socket.local_addr());
         let addr = free.map_err(failed)?;
-        let spawned = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(["server", &addr.port().to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let mut kid = Kid(spawned.map_err(failed)?);
+            .stderr(Stdio::null());
+        let mut kid = Kid::start(&mut command).map_err(failed)?;
         let deadline = Instant::now() + SERVER_START;
         while TcpStream::connect(addr).is_err() {
-            if !matches!(kid.0.try_wait(), Ok(None)) {
+            if kid.has_ended() {
                 return Err(SessionError::Ended("server"));
             }
             if Instant::now() > deadline {
@@ -211,7 +167,7 @@ impl Server {
 
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
-        self.kid.0.id()
+        self.kid.id()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use harness::Delivery;
+use kit::number::grouped;
 
 use crate::record::{Cell, Figures, Mode, Record, Summary, cells, summaries};
 
@@ -193,19 +194,6 @@ fn remarks(row: &Summary) -> String {
     out
 }
 
-/// A whole number with thousands apart.
-pub(crate) fn grouped(number: f64) -> String {
-    let digits = format!("{:.0}", number.max(0.0));
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 /// Microseconds in a unit that suits.
 pub(crate) fn micros(us: f64) -> String {
     if us < 1000.0 {
@@ -232,8 +220,6 @@ mod tests {
 
     #[test]
     fn numbers_for_people() {
-        assert_eq!(grouped(1_234_567.4), "1,234,567");
-        assert_eq!(grouped(123.0), "123");
         assert_eq!(micros(999.4), "999 µs");
         assert_eq!(micros(1500.0), "1.50 ms");
         assert_eq!(size(65_536), "64 KiB");

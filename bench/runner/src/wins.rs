@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
+use kit::number::grouped;
+
 use crate::{
     machine::Header,
     record::{Figures, Record, Summary, cells, summaries},
-    table::{LIMIT, grouped, micros, title},
+    table::{LIMIT, micros, title},
 };
 
 /// The adapter that is compared with the others.
