@@ -234,7 +234,7 @@ fn source(criterion: &mut Criterion) {
         ("refused: scans", full("a in b||")),
         ("refused: string", within("'", "x")),
         ("refused: escapes", within("'", "\\n")),
-        ("refused: digits", within("a == 0.", "1") + "x"),
+        ("refused: digits", within("a == 0.", "11") + "x"),
         ("refused: spaces", full(" ")),
         ("refused: too long", " ".repeat(limits::CONTROL)),
     ] {
