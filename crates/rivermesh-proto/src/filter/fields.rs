@@ -174,7 +174,8 @@ impl Fields {
     /// The part of this name, if somebody asks for it.
     #[inline]
     pub(super) fn named(&self, at: u32, name: &str) -> Option<u32> {
-        self.nodes[at as usize].names.get(name)
+        let node = &self.nodes[at as usize];
+        node.lengths.may_have(name).then(|| node.names.get(name))?
     }
 
     /// The element of this number, if somebody asks for it.

@@ -20,11 +20,64 @@ pub(super) struct Index {
     yes: Bucket,
 }
 
-/// Numbers of filters, sorted.
-type Bucket = Vec<u32>;
+/// A filter that wants a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Entry {
+    pub(super) filter: u32,
+    /// Whether that is all it wants, so that nobody has to look at it.
+    pub(super) is_all: bool,
+}
+
+/// The filters that want one value. Most values are wanted by one: it stands in the map itself,
+/// because with many values each step from place to place is a miss of the processor's cache.
+#[derive(Debug, Default)]
+enum Bucket {
+    #[default]
+    None,
+    One(Entry),
+    /// Sorted.
+    Many(Vec<Entry>),
+}
+
+impl Bucket {
+    #[inline]
+    fn as_slice(&self) -> &[Entry] {
+        match self {
+            Self::None => &[],
+            Self::One(entry) => std::slice::from_ref(entry),
+            Self::Many(entries) => entries,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.as_slice().is_empty()
+    }
+
+    fn add(&mut self, entry: Entry) {
+        match self {
+            Self::None => *self = Self::One(entry),
+            // Two literals of a list may be one number to a field of 32 bits.
+            Self::One(one) if *one == entry => {}
+            Self::One(one) => {
+                let mut entries = vec![*one];
+                insert_sorted(&mut entries, entry);
+                *self = Self::Many(entries);
+            }
+            Self::Many(entries) => insert_sorted(entries, entry),
+        }
+    }
+
+    fn take(&mut self, entry: Entry) {
+        match self {
+            Self::One(one) if *one == entry => *self = Self::None,
+            Self::Many(entries) => remove_sorted(entries, &entry),
+            _ => {}
+        }
+    }
+}
 
 impl Index {
-    pub(super) fn insert(&mut self, value: &Scalar, filter: u32) {
+    pub(super) fn insert(&mut self, value: &Scalar, entry: Entry) {
         let bucket = match value {
             Scalar::Bool(false) => &mut self.no,
             Scalar::Bool(true) => &mut self.yes,
@@ -35,16 +88,16 @@ impl Index {
                 None => return,
             },
         };
-        add(bucket, filter);
+        bucket.add(entry);
     }
 
-    pub(super) fn remove(&mut self, value: &Scalar, filter: u32) {
+    pub(super) fn remove(&mut self, value: &Scalar, entry: Entry) {
         match value {
-            Scalar::Bool(false) => take(&mut self.no, filter),
-            Scalar::Bool(true) => take(&mut self.yes, filter),
+            Scalar::Bool(false) => self.no.take(entry),
+            Scalar::Bool(true) => self.yes.take(entry),
             Scalar::Text(text) => {
                 if let Some(bucket) = self.texts.get_mut(text) {
-                    take(bucket, filter);
+                    bucket.take(entry);
                     if bucket.is_empty() {
                         self.texts.remove(text);
                     }
@@ -55,7 +108,7 @@ impl Index {
                     return;
                 };
                 if let Some(bucket) = self.numbers.get_mut(&identity) {
-                    take(bucket, filter);
+                    bucket.take(entry);
                     if bucket.is_empty() {
                         self.numbers.remove(&identity);
                     }
@@ -66,7 +119,7 @@ impl Index {
 
     /// The filters that want this value.
     #[inline]
-    pub(super) fn get(&self, value: Value<'_>) -> &[u32] {
+    pub(super) fn get(&self, value: Value<'_>) -> &[Entry] {
         let bucket = match value {
             Value::Bool(false) => Some(&self.no),
             Value::Bool(true) => Some(&self.yes),
@@ -74,7 +127,7 @@ impl Index {
             Value::Number(number) => number.identity().and_then(|i| self.numbers.get(&i)),
             Value::Other => None,
         };
-        bucket.map(Vec::as_slice).unwrap_or_default()
+        bucket.map(Bucket::as_slice).unwrap_or_default()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -85,16 +138,16 @@ impl Index {
     }
 }
 
-/// Puts a number into a sorted list, once.
-pub(super) fn add(bucket: &mut Vec<u32>, filter: u32) {
-    if let Err(place) = bucket.binary_search(&filter) {
-        bucket.insert(place, filter);
+/// Puts an element into a sorted list, once.
+pub(super) fn insert_sorted<T: Ord>(list: &mut Vec<T>, element: T) {
+    if let Err(place) = list.binary_search(&element) {
+        list.insert(place, element);
     }
 }
 
-/// Takes a number out of a sorted list.
-pub(super) fn take(bucket: &mut Vec<u32>, filter: u32) {
-    if let Ok(place) = bucket.binary_search(&filter) {
-        bucket.remove(place);
+/// Takes an element out of a sorted list.
+pub(super) fn remove_sorted<T: Ord>(list: &mut Vec<T>, element: &T) {
+    if let Ok(place) = list.binary_search(element) {
+        list.remove(place);
     }
 }

@@ -19,8 +19,9 @@
 //! field that is absent, of values of different types, with NaN; `!=` included. The book's chapter
 //! on filters has the whole language.
 //!
-//! No step recurses deeper than the bounds allow. Parsing works in proportion to the source, checking
-//! to the fields that the filter names and those that the schema has, evaluating to the item.
+//! No step recurses deeper than the bounds allow. Parsing works in proportion to the source,
+//! checking to the fields that the filter names and those that the schema has, evaluating to the
+//! item.
 
 mod ast;
 mod check;

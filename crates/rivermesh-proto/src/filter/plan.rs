@@ -6,6 +6,7 @@ use super::{
     ast::{Literal, Match, Path, Relation},
     check::CheckError,
     glob::Glob,
+    index::Entry,
     normal::Expr,
     number::Number,
     record::Record,
@@ -44,6 +45,14 @@ pub(super) struct Lookup {
     pub(super) target: usize,
     pub(super) values: Vec<Scalar>,
     pub(super) rest: Test,
+}
+
+impl Lookup {
+    /// What an index has of the filter of this number.
+    pub(super) fn entry(&self, filter: u32) -> Entry {
+        let is_all = matches!(self.rest, Test::Const(true));
+        Entry { filter, is_all }
+    }
 }
 
 /// A condition; fields are numbers of targets.

@@ -132,12 +132,10 @@ impl Set {
             Some(lookup) => {
                 let slot = group.slots[lookup.target] as usize;
                 let index = self.indexes[slot].get_or_insert_default();
-                lookup
-                    .values
-                    .iter()
-                    .for_each(|value| index.insert(value, id));
+                let entry = lookup.entry(id);
+                lookup.values.iter().for_each(|v| index.insert(v, entry));
             }
-            None => index::add(&mut self.scanned, id),
+            None => index::insert_sorted(&mut self.scanned, id),
         }
         self.by_text.insert(canonical.clone(), id);
         self.groups[id as usize] = Some(group);
@@ -165,13 +163,14 @@ impl Set {
             Some(lookup) => {
                 let index = &mut self.indexes[group.slots[lookup.target] as usize];
                 if let Some(found) = index {
-                    lookup.values.iter().for_each(|v| found.remove(v, id.0));
+                    let entry = lookup.entry(id.0);
+                    lookup.values.iter().for_each(|v| found.remove(v, entry));
                     if found.is_empty() {
                         *index = None;
                     }
                 }
             }
-            None => index::take(&mut self.scanned, id.0),
+            None => index::remove_sorted(&mut self.scanned, &id.0),
         }
         for (slot, target) in group.slots.iter().zip(&program.targets) {
             self.fields.remove(*slot, target);
@@ -204,11 +203,11 @@ impl Set {
                 continue;
             };
             let found = record.value(slot).map(|value| index.get(value));
-            for &id in found.unwrap_or_default() {
-                if let Some(group) = &self.groups[id as usize]
-                    && group.rest().holds(record, &group.slots)
-                {
-                    self.matched.push(GroupId(id));
+            for entry in found.unwrap_or_default() {
+                let holds = |group: &Group| group.rest().holds(record, &group.slots);
+                let group = || self.groups.get(entry.filter as usize)?.as_ref();
+                if entry.is_all || group().is_some_and(holds) {
+                    self.matched.push(GroupId(entry.filter));
                 }
             }
         }
