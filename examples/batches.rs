@@ -62,7 +62,10 @@ async fn take(mut consumer: rivermesh::Consumer<Reading>) -> Result {
     while items < ITEMS {
         match consumer.next_batch_event().await {
             Some(Event::Item(delivery)) => {
-                assert_eq!(delivery.seq, items, "a batch begins where the last one ended");
+                assert_eq!(
+                    delivery.seq, items,
+                    "a batch begins where the last one ended"
+                );
                 for reading in delivery.item.views() {
                     let reading = reading?;
                     if reading.origin == "JFK" {

@@ -221,16 +221,16 @@ fn part<'a>(header: &Header, tables: &str, images: impl Iterator<Item = &'a str>
     let commands: Vec<_> = header
         .commands
         .iter()
-        .map(|c| format!("`scale {c}`"))
+        .map(|args| format!("`{}`", format!("scale {args}").trim_end()))
         .collect();
     let mut out = format!(
         "Measured with {} at commit `{}`, on {}. Both processes share these cores.\n\n",
-        commands.join(" and ").replace("scale `", "scale`"),
+        commands.join(" and "),
         header.machine.commit,
         header.machine
     );
     for image in images {
-        out.push_str(&format!("![How costs grow]({image})\n\n"));
+        out.push_str(&format!("![How a producer's costs grow]({image})\n\n"));
     }
     out.push_str(tables);
     out.truncate(out.trim_end().len());
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(records.len(), 2);
         let part = part(&header, "tables\n", ["a.svg"].into_iter());
         assert!(part.starts_with("Measured with `scale --only own` and `scale` at commit `abc`"));
-        assert!(part.ends_with("![How costs grow](a.svg)\n\ntables\n"));
+        assert!(part.ends_with("![How a producer's costs grow](a.svg)\n\ntables\n"));
         let files = [file("abc", ""), file("def", "")];
         assert!(parse(files.iter().map(String::as_str)).is_err());
         assert!(parse(["{}"].into_iter()).is_err());

@@ -42,6 +42,12 @@ impl Record {
         (each(idle), each(most))
     }
 
+    /// Bytes for each one more than in a run with fewer.
+    fn each_since(&self, fewer: &Self) -> f64 {
+        let grown = self.figures.memory.1 as f64 - fewer.figures.memory.1 as f64;
+        grown / self.count.saturating_sub(fewer.count).max(1) as f64
+    }
+
     fn cpu_ms_each(&self) -> f64 {
         self.figures.join_cpu_s.0 * 1e3 / self.count.max(1) as f64
     }
@@ -77,7 +83,8 @@ fn table(kind: Kind, rows: &[Record], raw: &[Record]) -> String {
     let (what, beyond, sends) = match kind {
         Kind::Raw => ("connections", false, false),
         Kind::Streams => ("streams", false, true),
-        _ => ("consumers", true, true),
+        Kind::Shared => ("consumers", false, true),
+        Kind::Own | Kind::Nodes => ("consumers", true, true),
     };
     let mut head = vec![
         what,
@@ -86,6 +93,7 @@ fn table(kind: Kind, rows: &[Record], raw: &[Record]) -> String {
         "CPU each",
         "resident",
         "each",
+        "each further",
     ];
     if beyond {
         head.push("beyond a connection");
@@ -97,14 +105,24 @@ fn table(kind: Kind, rows: &[Record], raw: &[Record]) -> String {
     let mut out = format!("| {} |\n|", head.join(" | "));
     out.push_str(&" ---: |".repeat(head.len()));
     out.push('\n');
+    let mut before = None;
     for row in rows {
         let base = raw.iter().find(|raw| raw.count == row.count);
-        let _ = writeln!(out, "| {} |", cells(row, beyond, base, sends).join(" | "));
+        let base = beyond.then(|| base.map(|base| base.each().0));
+        let _ = writeln!(out, "| {} |", cells(row, before, base, sends).join(" | "));
+        before = Some(row);
     }
     out
 }
 
-fn cells(row: &Record, beyond: bool, base: Option<&Record>, sends: bool) -> Vec<String> {
+/// The cells of a row, after the row `before`. `base` is what a bare connection takes, if that is
+/// to be told, and known.
+fn cells(
+    row: &Record,
+    before: Option<&Record>,
+    base: Option<Option<f64>>,
+    sends: bool,
+) -> Vec<String> {
     let Figures {
         joined_s,
         memory,
@@ -121,9 +139,10 @@ fn cells(row: &Record, beyond: bool, base: Option<&Record>, sends: bool) -> Vec<
         format!("{:.1} ms", row.cpu_ms_each()),
         format!("{:.1} MiB", memory.1 as f64 / KIB / KIB),
         kib(idle),
+        before.map_or_else(unknown, |before| kib(row.each_since(before))),
     ];
-    if beyond {
-        cells.push(base.map_or_else(|| "–".into(), |base| kib(idle - base.each().0)));
+    if let Some(base) = base {
+        cells.push(base.map_or_else(unknown, |base| kib(idle - base)));
     }
     cells.push(format!("{:.1} %", cores.0 * 100.0));
     if sends {
@@ -133,6 +152,10 @@ fn cells(row: &Record, beyond: bool, base: Option<&Record>, sends: bool) -> Vec<
         cells.push(grouped(due as f64 - delivered as f64));
     }
     cells
+}
+
+fn unknown() -> String {
+    "–".to_owned()
 }
 
 fn kib(bytes: f64) -> String {

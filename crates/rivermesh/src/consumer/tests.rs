@@ -132,7 +132,7 @@ fn fill(inbox: &Inbox, arrivals: &[Arrival]) {
     }
 }
 
-fn see<T>(event: Event<T>, item: impl FnOnce(T, Seq)) -> Option<Seen> {
+fn see<T: std::fmt::Debug>(event: Event<T>, item: impl FnOnce(T, Seq)) -> Option<Seen> {
     Some(match event {
         Event::Item(delivery) => {
             assert_eq!((delivery.epoch, delivery.sent_at_us), (Epoch(7), 99));
@@ -142,7 +142,7 @@ fn see<T>(event: Event<T>, item: impl FnOnce(T, Seq)) -> Option<Seen> {
         Event::Undecodable { seq, .. } => Seen::Undecodable(seq),
         Event::Missed { from, to, .. } => Seen::Missed(from, to),
         Event::Left { .. } => Seen::Left,
-        other => panic!("{other}", other = std::any::type_name_of_val(&other)),
+        other => panic!("{other:?}"),
     })
 }
 

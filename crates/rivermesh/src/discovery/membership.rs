@@ -22,6 +22,8 @@ const ENOUGH: usize = 3;
 const ANSWER: Duration = Duration::from_secs(2);
 /// How long a peer that had no room is not asked again.
 const FULL: Duration = Duration::from_secs(10);
+/// How long a node looks for a peer with room before it asks in a way that cannot be refused.
+const ALONE: Duration = Duration::from_secs(1);
 /// Refusals in a row after which the next peer is not asked at once.
 const REFUSALS: u32 = 3;
 /// The wait before the next look for neighbours: the first one, and the longest.
@@ -41,6 +43,8 @@ pub(super) struct Membership {
     pub(super) strikes: HashMap<NodeId, u8>,
     /// When a peer was last told that it is no neighbour.
     pub(super) told: HashMap<NodeId, Instant>,
+    /// Since when there has been no neighbour, where there is none.
+    alone_since: Instant,
     look_at: Instant,
     wait: Duration,
 }
@@ -53,6 +57,7 @@ impl Membership {
             refusals: 0,
             strikes: HashMap::new(),
             told: HashMap::new(),
+            alone_since: now,
             look_at: now + LOOK.0,
             wait: LOOK.0,
         }
@@ -104,8 +109,12 @@ impl Worker {
         trace!(peer = %peer.fmt_short(), count, "a neighbour less");
         self.shared.set_neighbours(count);
         self.shared.meters.neighbours_lost.increment(1);
+        let now = Instant::now();
+        if count == 0 {
+            self.membership.alone_since = now;
+        }
         let wait = LOOK.0.mul_f64(self.rng.random());
-        self.membership.look_by(Instant::now() + wait);
+        self.membership.look_by(now + wait);
     }
 
     /// A peer says that it is no neighbour of ours, or will not become one.
@@ -184,7 +193,7 @@ impl Worker {
             self.membership.look_at = now + CONTENT.mul_f64(self.rng.random_range(0.8..1.2));
             return;
         }
-        for (peer, priority) in self.candidates() {
+        for (peer, priority) in self.candidates(now) {
             self.ask_with(peer, priority, now);
         }
         let wait = self.membership.wait;
@@ -194,9 +203,9 @@ impl Worker {
 
     /// Whom to ask now: peers that are connected anyway before others.
     ///
-    /// Who has no neighbour, and found nobody with room, asks in the way that cannot be denied and
-    /// makes a full peer drop another neighbour, which looks for a new one only if it has too few.
-    fn candidates(&mut self) -> Vec<(NodeId, Priority)> {
+    /// Who has had no neighbour for a while, and found nobody with room, asks in the way that cannot
+    /// be denied and makes a full peer drop another neighbour, which has most likely enough others.
+    fn candidates(&mut self, now: Instant) -> Vec<(NodeId, Priority)> {
         let missing = self.missing();
         if missing == 0 {
             return Vec::new();
@@ -220,7 +229,10 @@ impl Worker {
             far.into_iter()
                 .sample(&mut self.rng, missing - chosen.len()),
         );
-        let alone = neighbours.is_empty() && membership.asked.is_empty();
+        let alone = neighbours.is_empty()
+            && membership.asked.is_empty()
+            && now.duration_since(membership.alone_since) > ALONE
+            && !self.is_comparing();
         if alone && !full.is_empty() && chosen.is_empty() {
             let one = full.into_iter().sample(&mut self.rng, 1);
             return one.into_iter().map(|peer| (peer, Priority::High)).collect();

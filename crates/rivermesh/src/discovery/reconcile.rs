@@ -9,6 +9,7 @@ use std::{
 use rand::{RngExt, seq::IteratorRandom};
 use rivermesh_proto::{
     NodeId,
+    catalog::Change,
     code::Code,
     limits,
     sync::{Initiator, Output, Responder},
@@ -33,6 +34,9 @@ const STEP: Duration = Duration::from_secs(5);
 const WHOLE: Duration = Duration::from_secs(60);
 /// A peer is not compared with again within this time for being a contact or the first neighbour.
 const RECENT: Duration = Duration::from_secs(5);
+
+/// Refreshed entries that a comparison may tell of because gossip is just about to.
+const ABOUT: usize = 2;
 
 /// When to compare, and what is in progress.
 #[derive(Debug)]
@@ -118,25 +122,33 @@ impl Worker {
 
     pub(super) fn on_synced(&mut self, peer: NodeId, result: Result<bool, SyncError>) {
         self.reconcile.asking.remove(&peer);
-        let differed = matches!(result, Ok(true));
-        let config = &self.shared.config;
         match result {
-            Ok(true) => {
-                self.reconcile.wait = config.sync_min;
-                let soon = config.sync_min.mul_f64(self.rng.random_range(0.5..1.0));
-                self.reconcile.next_at = self.reconcile.next_at.min(Instant::now() + soon);
+            Ok(true) => self.on_learnt(peer),
+            Ok(false) => {
+                let most = self.shared.config.sync_max;
+                self.reconcile.wait = (self.reconcile.wait * 2).min(most);
             }
-            Ok(false) => self.reconcile.wait = (self.reconcile.wait * 2).min(config.sync_max),
             Err(error) => {
                 self.reconcile.recent.remove(&peer);
                 debug!(peer = %peer.fmt_short(), %error, "comparing catalogs failed");
             }
         }
-        if differed {
-            let now = Instant::now();
-            self.ask_stranger(peer, now);
-            self.membership.look_by(now);
-        }
+    }
+
+    /// A comparison told something that gossip should have told: there may be more to learn.
+    fn on_learnt(&mut self, peer: NodeId) {
+        let now = Instant::now();
+        let config = &self.shared.config;
+        self.reconcile.wait = config.sync_min;
+        let soon = config.sync_min.mul_f64(self.rng.random_range(0.5..1.0));
+        self.reconcile.next_at = self.reconcile.next_at.min(now + soon);
+        self.ask_stranger(peer, now);
+        self.membership.look_by(now);
+    }
+
+    /// Whether to wait with what cannot be refused: a comparison may still tell of others.
+    pub(super) fn is_comparing(&self) -> bool {
+        !self.reconcile.asking.is_empty()
     }
 
     /// The program asks for a comparison; it is not counted among the automatic ones.
@@ -170,38 +182,67 @@ impl Worker {
         }
         let (shared, inputs) = (Arc::clone(&self.shared), self.inputs.clone());
         self.tasks.spawn("sync answer", async move {
-            if let Err(error) = respond(&shared, &link, writer, reader).await {
+            let result = respond(&shared, &link, writer, reader).await;
+            let learnt = result.unwrap_or_else(|error| {
                 debug!(peer = %peer.fmt_short(), %error, "a peer's comparison failed");
-            }
-            let _ = inputs.send(Input::Answered(peer)).await;
+                false
+            });
+            let _ = inputs.send(Input::Answered(peer, learnt)).await;
         });
     }
 
-    pub(super) fn on_answered(&mut self, peer: NodeId) {
+    pub(super) fn on_answered(&mut self, peer: NodeId, learnt: bool) {
         self.reconcile.answering.remove(&peer);
+        if learnt && !self.departed {
+            self.on_learnt(peer);
+        }
     }
 }
 
-/// Compares catalogs as the side that asks; tells whether they differed.
+/// What a comparison changed.
+#[derive(Debug, Default)]
+struct Learnt {
+    refreshed: usize,
+    other: bool,
+}
+
+impl Learnt {
+    fn add(&mut self, changes: &[Change]) {
+        let refreshed = changes
+            .iter()
+            .filter(|change| matches!(change, Change::Refreshed(_)))
+            .count();
+        self.refreshed += refreshed;
+        self.other |= refreshed < changes.len();
+    }
+
+    /// Whether it was more than what gossip is about to tell anyway: in a large network some node
+    /// has always just refreshed its entry.
+    fn matters(&self) -> bool {
+        self.other || self.refreshed > ABOUT
+    }
+}
+
+/// Compares catalogs as the side that asks; tells whether it learnt what matters.
 async fn initiate(shared: &Shared, link: &Arc<Link>) -> Result<bool, SyncError> {
     let _held = link.hold();
     let outcome = timeout(WHOLE, async {
         let (mut writer, mut reader) = step(link, link.open(StreamKind::Sync)).await?;
         let (mut initiator, open) = shared.read(|catalog| Initiator::start(link.peer(), catalog));
         step(link, writer.message(&open, limits::SYNC_PAGE)).await?;
-        let mut differed = false;
+        let mut learnt = Learnt::default();
         loop {
             let output = turn(shared, link, &mut reader, |bytes, catalog, now| {
                 initiator.handle(bytes, catalog, now)
             })
             .await?;
-            differed |= output.send.is_some();
+            learnt.add(&output.changes);
             if let Some(message) = &output.send {
                 step(link, writer.message(message, limits::SYNC_PAGE)).await?;
             }
             if output.done {
                 writer.finish();
-                return Ok(differed);
+                return Ok(learnt.matters());
             }
         }
     })
@@ -212,13 +253,13 @@ async fn initiate(shared: &Shared, link: &Arc<Link>) -> Result<bool, SyncError> 
     )
 }
 
-/// Compares catalogs as the side that is asked.
+/// Compares catalogs as the side that is asked; tells whether it learnt what matters.
 async fn respond(
     shared: &Shared,
     link: &Arc<Link>,
     mut writer: Writer,
     mut reader: Reader,
-) -> Result<(), SyncError> {
+) -> Result<bool, SyncError> {
     let _held = link.hold();
     let outcome = timeout(WHOLE, async {
         let place = timeout(STEP, shared.answers.acquire()).await;
@@ -228,17 +269,19 @@ async fn respond(
             return Err(failed(link, "too many comparisons at once"));
         };
         let mut responder = Responder::new(link.peer());
+        let mut learnt = Learnt::default();
         loop {
             let output = turn(shared, link, &mut reader, |bytes, catalog, now| {
                 responder.handle(bytes, catalog, now)
             })
             .await?;
+            learnt.add(&output.changes);
             if let Some(message) = &output.send {
                 step(link, writer.message(message, limits::SYNC_PAGE)).await?;
             }
             if output.done {
                 writer.finish();
-                return Ok(());
+                return Ok(learnt.matters());
             }
         }
     })

@@ -1,10 +1,6 @@
 //! Carries gossip over links and judges what it brings.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rivermesh_proto::{

@@ -61,10 +61,11 @@ pub(super) enum Input {
     Probed(NodeId),
     /// A peer whose connection was lost is reached again, or not.
     Redialed(NodeId, bool),
-    /// A comparison of catalogs that this node asked for has ended: whether there were differences.
+    /// A comparison of catalogs that this node asked for has ended: whether it told anything that
+    /// gossip should have told.
     Synced(NodeId, Result<bool, SyncError>),
-    /// A comparison of catalogs that a peer asked for has ended.
-    Answered(NodeId),
+    /// A comparison of catalogs that a peer asked for has ended; as above.
+    Answered(NodeId, bool),
     /// Nodes found on this machine.
     Met(Vec<EndpointAddr>),
 }
@@ -187,7 +188,7 @@ impl Worker {
             Input::Probed(peer) => self.on_probed(peer),
             Input::Redialed(peer, reached) => self.on_redialed(peer, reached),
             Input::Synced(peer, result) => self.on_synced(peer, result),
-            Input::Answered(peer) => self.on_answered(peer),
+            Input::Answered(peer, learnt) => self.on_answered(peer, learnt),
             Input::Met(addrs) => self.on_met(addrs),
         }
     }

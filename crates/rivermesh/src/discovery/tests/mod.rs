@@ -1,6 +1,7 @@
 //! Nodes with real endpoints on loopback, discovery only.
 
 mod cost;
+mod forming;
 mod hostile;
 mod liveness;
 mod tally;
