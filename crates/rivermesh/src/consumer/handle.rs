@@ -9,7 +9,7 @@ use std::{
 
 use futures::Stream;
 use rivermesh_proto::{
-    StreamName,
+    Seq, StreamName,
     batch::{Batch, Position},
 };
 use thiserror::Error;
@@ -21,6 +21,7 @@ use super::{
     event::{Delivery, Event},
     inbox::{Message, Source},
     status::{Followed, Roster, Stats, Status},
+    wanted::{self, FilterError, Wanted},
 };
 use crate::{Condition, Datum, Payload};
 
@@ -34,6 +35,7 @@ pub struct Consumer<T: Datum> {
     stream: StreamName,
     inbox: mpsc::Receiver<Message>,
     current: Option<Current>,
+    want: watch::Sender<Wanted>,
     stats: Stats,
     status: watch::Receiver<Status>,
     roster: Arc<Roster>,
@@ -46,6 +48,8 @@ struct Current {
     source: Arc<Source>,
     batch: Batch,
     position: Position,
+    /// The number after what was handed out, or passed over because of the filter.
+    next: Seq,
     /// Room in the inbox that is given back when the batch has been handed out.
     _held: OwnedSemaphorePermit,
 }
@@ -66,6 +70,7 @@ impl<T: Datum> Consumer<T> {
     pub(super) fn new(
         stream: StreamName,
         inbox: mpsc::Receiver<Message>,
+        want: watch::Sender<Wanted>,
         status: watch::Receiver<Status>,
         roster: Arc<Roster>,
         cancel: CancellationToken,
@@ -74,6 +79,7 @@ impl<T: Datum> Consumer<T> {
             stream,
             inbox,
             current: None,
+            want,
             stats: Stats::default(),
             status,
             roster,
@@ -149,6 +155,36 @@ impl<T: Datum> Consumer<T> {
         Events(self)
     }
 
+    /// Changes the filter, or with `None` takes all items. The subscriptions stay: each producer
+    /// goes over to the new filter at some item and says at which
+    /// ([`Event::FilterChanged`]), so that every item is held against the old filter or
+    /// the new one. What is on its way was chosen by the old one.
+    ///
+    /// Of several changes in quick succession a producer may see the last alone. A producer that
+    /// refuses the filter is left ([`Event::Refused`] and
+    /// [`LeaveReason::Refused`](super::LeaveReason::Refused)), and asked again when another filter is set.
+    ///
+    /// # Errors
+    /// When the filter is none, or does not fit the consumer's type; the old one holds then.
+    pub fn set_filter<'a>(&self, source: impl Into<Option<&'a str>>) -> Result<(), FilterError> {
+        let filter = match source.into() {
+            // The type had a schema when the consumer was made, and keeps it.
+            Some(source) => Some(wanted::read(source, T::schema().ok().flatten().as_deref())?),
+            None => None,
+        };
+        self.want.send_modify(|wanted| {
+            wanted.change = wanted.change.wrapping_add(1);
+            wanted.filter = filter.map(Arc::new);
+        });
+        Ok(())
+    }
+
+    /// The filter that was set last; `None` for all items.
+    pub fn filter(&self) -> Option<String> {
+        let wanted = self.want.borrow();
+        wanted.filter.as_ref().map(|source| source.to_string())
+    }
+
     /// The stream's name.
     pub fn stream(&self) -> &StreamName {
         &self.stream
@@ -215,11 +251,12 @@ impl<T: Datum> Consumer<T> {
                     batch,
                     held,
                 } => {
-                    let position = batch.start();
+                    let (position, next) = (batch.start(), batch.first());
                     self.current = Some(Current {
                         source,
                         batch,
                         position,
+                        next,
                         _held: held,
                     });
                     continue;
@@ -233,6 +270,11 @@ impl<T: Datum> Consumer<T> {
                         to,
                     }
                 }
+                Message::FilterChanged { source, seq } => Event::FilterChanged {
+                    producer: source.producer,
+                    epoch: source.epoch,
+                    seq,
+                },
                 Message::Reset { producer, old, new } => Event::Reset { producer, old, new },
                 Message::Joined {
                     producer,
@@ -262,10 +304,17 @@ impl<T: Datum> Consumer<T> {
     #[inline]
     fn decode_next(&mut self) -> Option<Event<T>> {
         let current = self.current.as_mut()?;
-        let Some((seq, data)) = current.batch.next(&mut current.position) else {
+        let mut behind = current.position;
+        let found = current.batch.next(&mut behind);
+        let seq = found.map_or(current.batch.end(), |(seq, _)| seq);
+        if seq > current.next {
+            return self.pass_filtered(seq);
+        }
+        let Some((seq, data)) = found else {
             self.current = None;
             return None;
         };
+        (current.position, current.next) = (behind, seq + 1);
         let Source {
             producer,
             epoch,
@@ -294,6 +343,20 @@ impl<T: Datum> Consumer<T> {
                     error,
                 }
             }
+        })
+    }
+
+    /// What the filter has left out up to here, of the batch at hand.
+    #[cold]
+    fn pass_filtered(&mut self, to: Seq) -> Option<Event<T>> {
+        let current = self.current.as_mut()?;
+        let from = std::mem::replace(&mut current.next, to);
+        self.stats.filtered += to - from;
+        Some(Event::Filtered {
+            producer: current.source.producer,
+            epoch: current.source.epoch,
+            from,
+            to,
         })
     }
 

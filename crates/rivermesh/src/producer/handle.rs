@@ -9,7 +9,10 @@ use std::{
 };
 
 use futures::Sink;
-use rivermesh_proto::{Epoch, Seq, StreamName, encode::EncodeError};
+use rivermesh_proto::{
+    Epoch, Seq, StreamName,
+    encode::{EncodeError, Encoder},
+};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -19,7 +22,7 @@ use super::{
     registry::Producers,
     status::{Stats, Status, Subscriber},
 };
-use crate::{Condition, Datum};
+use crate::{Condition, Datum, Filters};
 
 /// Sends the items of one stream.
 ///
@@ -180,10 +183,10 @@ impl<T: Datum> Producer<T> {
                 TrySendError::Offline(item)
             });
         }
-        let deserted = core.is_deserted();
-        match core.append(|out| item.encode(out)) {
-            Ok(Append::Done { seq, .. }) => {
-                if deserted {
+        let encode = |out: &mut Encoder<'_>| item.encode(out);
+        match core.append(encode, |set| item.show(Filters::all(set))) {
+            Ok(Append::Done { seq, unwanted, .. }) => {
+                if unwanted {
                     self.undelivered(item);
                 }
                 Ok(seq)
