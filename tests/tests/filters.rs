@@ -1,11 +1,7 @@
 //! Filters that travel to the producer: who gets what, what is told of the rest, and how a filter
 //! changes while items flow.
 
-use std::{
-    collections::BTreeMap,
-    future::poll_fn,
-    time::Duration,
-};
+use std::{collections::BTreeMap, future::poll_fn, time::Duration};
 
 use rivermesh::{
     Condition, Consumer, Datum, Dynamic, Event, Lag, LagSet, Node, Producer,
@@ -120,7 +116,9 @@ fn produce(
     node: &Node,
     setup: impl FnOnce(producer::Builder<Number>) -> producer::Builder<Number>,
 ) -> Producer<Number> {
-    setup(node.producer().allow_lag(LagSet::ALL.iter())).build().unwrap()
+    setup(node.producer().allow_lag(LagSet::ALL.iter()))
+        .build()
+        .unwrap()
 }
 
 async fn send(producer: &Producer<Number>, from: u64, to: u64) {
@@ -151,7 +149,10 @@ async fn each_number_is_received_or_left_out_near_and_far() {
         witnesses.push(Witness::new(node, wish("n >= 500")));
         witnesses.push(Witness::new(node, |consumer| consumer.lag(Lag::Block)));
     }
-    witnesses.push(Witness::new(&b, wish("key in ['k7','k1'] || kind == \"k1\"")));
+    witnesses.push(Witness::new(
+        &b,
+        wish("key in ['k7','k1'] || kind == \"k1\""),
+    ));
     subscribed(&producer, 7).await;
     assert_eq!(producer.stats().filters, 3);
     send(&producer, 0, 1000).await;
@@ -169,12 +170,16 @@ async fn each_number_is_received_or_left_out_near_and_far() {
         assert_eq!(stats.items, expected.len() as u64);
         assert_eq!(stats.filtered, 1000 - stats.items);
         let followed = witness.consumer.producers();
-        assert_eq!((followed[0].items, followed[0].filtered), (stats.items, stats.filtered));
+        assert_eq!(
+            (followed[0].items, followed[0].filtered),
+            (stats.items, stats.filtered)
+        );
     }
     let by_filter = |filter: &str| {
         let subscribers = producer.consumers().into_iter();
         let own = subscribers.filter(|s| s.filter.as_ref().is_some_and(|f| f.as_str() == filter));
-        own.map(|s| (s.items, s.filtered, s.missed, s.lag)).collect::<Vec<_>>()
+        own.map(|s| (s.items, s.filtered, s.missed, s.lag))
+            .collect::<Vec<_>>()
     };
     assert_eq!(by_filter("n >= 500"), [(500, 500, 0, 0); 2]);
 }
@@ -185,12 +190,16 @@ async fn a_filter_changes_without_a_gap_near_and_far() {
     let (a, b) = (cluster.spawn().await, cluster.spawn().await);
     for node in [&a, &b] {
         let producer = produce(&a, |producer| producer);
-        let wish = |consumer: consumer::Builder<Number>| {
-            consumer.filter("key == 'k3'").lag(Lag::Block)
-        };
+        let wish =
+            |consumer: consumer::Builder<Number>| consumer.filter("key == 'k3'").lag(Lag::Block);
         let mut witness = Witness::new(node, wish);
         subscribed(&producer, 1).await;
-        let filters = [Some("key == 'k4'"), None, Some("n < 0"), Some("key == 'k3'")];
+        let filters = [
+            Some("key == 'k4'"),
+            None,
+            Some("n < 0"),
+            Some("key == 'k3'"),
+        ];
         let mut sent = 0;
         for (round, filter) in filters.into_iter().enumerate() {
             send(&producer, sent, sent + 500).await;
@@ -218,9 +227,18 @@ async fn a_filter_changes_without_a_gap_near_and_far() {
         ];
         let rule = |n: u64| rules[witness.changes.partition_point(|from| *from <= n)];
         let expected: Vec<u64> = (0..sent).filter(|n| rule(*n)(*n)).collect();
-        assert_eq!(witness.of(Fate::Received), expected, "{:?}", witness.changes);
+        assert_eq!(
+            witness.of(Fate::Received),
+            expected,
+            "{:?}",
+            witness.changes
+        );
         assert!(witness.changes.is_sorted() && witness.changes[0] == 500);
-        assert_eq!((witness.left.len(), witness.first), (0, Some(0)), "it stayed");
+        assert_eq!(
+            (witness.left.len(), witness.first),
+            (0, Some(0)),
+            "it stayed"
+        );
     }
 }
 
@@ -229,7 +247,9 @@ async fn a_broken_connection_is_resumed_with_the_filter_of_the_moment() {
     let mut cluster = Cluster::new();
     let (a, b) = (cluster.spawn().await, cluster.spawn().await);
     let producer = produce(&a, |producer| {
-        producer.online_when(Condition::always()).log_bytes(16 << 20)
+        producer
+            .online_when(Condition::always())
+            .log_bytes(16 << 20)
     });
     let mut witness = Witness::new(&b, |consumer| consumer.filter("key == 'k3'"));
     subscribed(&producer, 1).await;
@@ -287,13 +307,23 @@ async fn a_filter_that_does_not_fit_is_refused_in_words_and_another_one_is_taken
         let SubscribeError::Filter { place, exists, .. } = &error else {
             panic!("{error:?}");
         };
-        assert_eq!((place.offset(), place.excerpt()), (9, "n > 1 && m > 1\n         ^"));
+        assert_eq!(
+            (place.offset(), place.excerpt()),
+            (9, "n > 1 && m > 1\n         ^")
+        );
         assert_eq!(exists, &["n", "key", "pad", "kind"]);
-        assert!(error.report().ends_with(place.excerpt()), "{}", error.report());
+        assert!(
+            error.report().ends_with(place.excerpt()),
+            "{}",
+            error.report()
+        );
         assert!(consumer.set_filter("n > ").is_err());
         assert_eq!(consumer.filter().as_deref(), Some("n > 1 && m > 1"));
         consumer.set_filter("n > 1").unwrap();
-        assert!(matches!(next(&mut consumer).await, Some(Event::Joined { .. })));
+        assert!(matches!(
+            next(&mut consumer).await,
+            Some(Event::Joined { .. })
+        ));
         subscribed(&producer, 1).await;
         producer.send(Number::new(7)).await.unwrap();
         loop {
@@ -318,12 +348,17 @@ async fn a_filter_that_does_not_fit_is_refused_in_words_and_another_one_is_taken
         assert!(refused);
         subscribed(&producer, 0).await;
         consumer.set_filter(None).unwrap();
-        assert!(matches!(next(&mut consumer).await, Some(Event::Joined { .. })));
+        assert!(matches!(
+            next(&mut consumer).await,
+            Some(Event::Joined { .. })
+        ));
     }
 }
 
 async fn next<T: Datum>(consumer: &mut Consumer<T>) -> Option<Event<T>> {
-    timeout(DEADLINE, consumer.next_event()).await.expect("an event in time")
+    timeout(DEADLINE, consumer.next_event())
+        .await
+        .expect("an event in time")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -345,12 +380,13 @@ async fn who_is_not_admitted_learns_nothing_of_his_filter() {
 async fn a_consumer_that_gets_little_holds_nobody_up_and_misses_nothing() {
     let mut cluster = Cluster::new();
     let (a, b) = (cluster.spawn().await, cluster.spawn().await);
-    let producer = produce(&a, |producer| producer.log_bytes(64 * 1024).batch_bytes(1024));
+    let producer = produce(&a, |producer| {
+        producer.log_bytes(64 * 1024).batch_bytes(1024)
+    });
     // It never reads while items are sent; with `Block` it would stop the producer if anything were
     // for it.
-    let quiet = |consumer: consumer::Builder<Number>| {
-        consumer.filter("n >= 100000").lag(Lag::Block)
-    };
+    let quiet =
+        |consumer: consumer::Builder<Number>| consumer.filter("n >= 100000").lag(Lag::Block);
     let mut far = Witness::new(&b, quiet);
     let mut near = Witness::new(&a, quiet);
     let mut skips = Witness::new(&b, |consumer| consumer.filter("n in [7, 19999]"));
@@ -370,7 +406,9 @@ async fn a_consumer_that_gets_little_holds_nobody_up_and_misses_nothing() {
 async fn a_consumer_that_falls_behind_misses_up_to_an_item_that_was_for_it() {
     let mut cluster = Cluster::new();
     let a = cluster.spawn().await;
-    let producer = produce(&a, |producer| producer.log_bytes(64 * 1024).batch_bytes(1024));
+    let producer = produce(&a, |producer| {
+        producer.log_bytes(64 * 1024).batch_bytes(1024)
+    });
     let mut witness = Witness::new(&a, |consumer| {
         consumer.filter("key == 'k3'").buffer_bytes(64 * 1024)
     });
@@ -380,7 +418,10 @@ async fn a_consumer_that_falls_behind_misses_up_to_an_item_that_was_for_it() {
     while producer.consumers()[0].lag == 0 || producer.stats().oldest < sent - 3000 {
         for n in sent..sent + 5000 {
             let pad = "x".repeat(50);
-            let number = Number { pad, ..Number::new(n) };
+            let number = Number {
+                pad,
+                ..Number::new(n)
+            };
             producer.send(number).await.unwrap();
         }
         sent += 5000;
@@ -453,7 +494,10 @@ async fn many_changes_in_a_row_end_with_the_last() {
     let mut witness = Witness::new(&b, |consumer| consumer.lag(Lag::Block));
     subscribed(&producer, 1).await;
     for n in 0..200 {
-        witness.consumer.set_filter(format!("n == {n}").as_str()).unwrap();
+        witness
+            .consumer
+            .set_filter(format!("n == {n}").as_str())
+            .unwrap();
     }
     eventually(DEADLINE, || {
         let subscribers = producer.consumers();

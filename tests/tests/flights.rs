@@ -3,7 +3,9 @@
 
 use std::{collections::HashMap, io::Read, sync::Arc};
 
-use rivermesh::{Condition, Consumer, Datum, Event, Lag, LagSet, Node, NodeId, consumer::LeaveReason};
+use rivermesh::{
+    Condition, Consumer, Datum, Event, Lag, LagSet, Node, NodeId, consumer::LeaveReason,
+};
 use rivermesh_tests::cluster::{Cluster, DEADLINE};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
@@ -64,8 +66,12 @@ const FILTERS: [(&str, Selection); 10] = [
     ("carrier == 'UA' && dep_delay > 60", |f| {
         f.carrier == "UA" && f.delay() > 60
     }),
-    ("key in ['AA', 'DL']", |f| f.carrier == "AA" || f.carrier == "DL"),
-    ("tailnum == 'N14228'", |f| f.tailnum.as_deref() == Some("N14228")),
+    ("key in ['AA', 'DL']", |f| {
+        f.carrier == "AA" || f.carrier == "DL"
+    }),
+    ("tailnum == 'N14228'", |f| {
+        f.tailnum.as_deref() == Some("N14228")
+    }),
     ("!has(dep_delay)", |f| f.dep_delay.is_none()),
     ("dep_delay <= 0 || month in [1, 12] && day > 24", |f| {
         f.dep_delay.is_some_and(|delay| delay <= 0) || (f.month == 1 || f.month == 12) && f.day > 24
@@ -77,7 +83,9 @@ const FILTERS: [(&str, Selection); 10] = [
         let tailnum: Vec<char> = f.tailnum.iter().flat_map(|t| t.chars()).collect();
         matches!(tailnum[..], ['N', _, '7', .., 'A'])
     }),
-    ("hour < day && month >= hour", |f| f.hour < f.day && f.month >= f.hour),
+    ("hour < day && month >= hour", |f| {
+        f.hour < f.day && f.month >= f.hour
+    }),
     ("origin != 'JFK'", |f| f.origin != "JFK"),
     ("carrier == 'none of them'", |_| false),
 ];
@@ -103,7 +111,9 @@ async fn drain(mut consumer: Consumer<Flight>) -> (HashMap<NodeId, Told>, Consum
                 told.next += 1;
                 told.items.push(delivery.item);
             }
-            Event::Filtered { producer, from, to, .. } => {
+            Event::Filtered {
+                producer, from, to, ..
+            } => {
                 let told = told.entry(producer).or_default();
                 assert_eq!(from, told.next);
                 told.next = to;
@@ -170,13 +180,23 @@ async fn every_filter_selects_of_all_flights_what_it_selects_of_the_file() {
             let all: Vec<_> = flights.iter().filter(|f| f.origin == origin).collect();
             let selected: Vec<_> = all.iter().copied().filter(|f| selects(f)).collect();
             let told = told.remove(&node.id()).unwrap_or_default();
-            assert!(told.items.iter().eq(selected.iter().copied()), "{filter} of {origin}");
-            assert_eq!(told.filtered, (all.len() - selected.len()) as u64, "{filter}");
+            assert!(
+                told.items.iter().eq(selected.iter().copied()),
+                "{filter} of {origin}"
+            );
+            assert_eq!(
+                told.filtered,
+                (all.len() - selected.len()) as u64,
+                "{filter}"
+            );
             items += told.items.len() as u64;
             filtered += told.filtered;
         }
         let stats = consumer.stats();
-        assert_eq!((stats.items, stats.filtered, stats.missed), (items, filtered, 0));
+        assert_eq!(
+            (stats.items, stats.filtered, stats.missed),
+            (items, filtered, 0)
+        );
         assert_eq!(items + filtered, 336_776);
     }
 }

@@ -83,10 +83,7 @@ fn replies() -> Vec<(Reply, &'static str)> {
         ),
         (Reply::Refused(Refusal::Busy), "020000000105"),
         (Reply::Refused(Refusal::Closed), "020000000106"),
-        (
-            Reply::Refused(Refusal::Filter { fault: fault() }),
-            FAULT,
-        ),
+        (Reply::Refused(Refusal::Filter { fault: fault() }), FAULT),
         (Reply::Refused(Refusal::FiltersFull), "020000000108"),
     ]
 }

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use rivermesh_proto::schema::{Schema, json};
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use thiserror::Error;
 
 pub use rivermesh_macros::Datum;
@@ -22,9 +22,13 @@ pub use rivermesh_proto::{
 
 mod filters;
 mod key;
+mod view;
 
-pub use filters::Filters;
-pub use key::{AsKey, Key};
+pub use self::{
+    filters::Filters,
+    key::{AsKey, Key},
+    view::View,
+};
 
 /// An item of a stream.
 ///
@@ -133,12 +137,12 @@ impl<'a> Payload<'a> {
         self.schema
     }
 
-    /// Reads a value in postcard's format.
+    /// Reads a value in postcard's format. It may borrow strings and bytes from the batch.
     ///
     /// # Errors
     /// When the bytes are not exactly one value.
     #[inline]
-    pub fn postcard<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
+    pub fn postcard<T: Deserialize<'a>>(&self) -> Result<T, DecodeError> {
         let (value, rest) = postcard::take_from_bytes(self.data).map_err(DecodeError::Postcard)?;
         if rest.is_empty() {
             Ok(value)

@@ -62,7 +62,7 @@ pub use self::{
     consumer::{Consumer, Delivery, Event},
     datum::{
         __datum, AsKey, Datum, DecodeError, Dynamic, EncodeError, Encoder, Filters, Key, Payload,
-        SchemaError,
+        SchemaError, View,
     },
     discovery::Rendezvous,
     net::{

@@ -54,7 +54,8 @@ pub fn batch(mut data: &[u8]) {
             }
             Frame::Refused(refusal) => {
                 // A number has more than one encoding, so the bytes may be others.
-                match batch::refused(refusal).map(|frame| Frame::parse(kind, frame.slice(HEADER..))) {
+                match batch::refused(refusal).map(|frame| Frame::parse(kind, frame.slice(HEADER..)))
+                {
                     Ok(again) => assert_eq!(again.as_ref(), Ok(&frame)),
                     Err(error) => panic!("{refusal:?} was read and cannot be written: {error}"),
                 }
@@ -113,9 +114,16 @@ fn check_batch(batch: &Batch, frame: Option<&[u8]>) {
 fn check_thinned(thin: &Batch, frame: Option<&[u8]>) {
     let items = items(thin);
     assert_eq!(items.len() as u64, u64::from(thin.count()));
-    assert_eq!(thin.end() - thin.first() - items.len() as u64, thin.filtered());
+    assert_eq!(
+        thin.end() - thin.first() - items.len() as u64,
+        thin.filtered()
+    );
     assert!(items.is_sorted_by(|a, b| a.0 < b.0));
-    assert!(items.iter().all(|(seq, _)| (thin.first()..thin.end()).contains(seq)));
+    assert!(
+        items
+            .iter()
+            .all(|(seq, _)| (thin.first()..thin.end()).contains(seq))
+    );
     let mut whole = Builder::new(64);
     let picks: Vec<Pick> = items
         .iter()

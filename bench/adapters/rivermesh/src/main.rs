@@ -13,8 +13,6 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 const STREAM: &str = "bench";
-/// Items that are taken in one go.
-const MANY: usize = 4096;
 
 fn main() -> ExitCode {
     harness::run::<Rivermesh>()
@@ -35,7 +33,7 @@ impl Adapter for Rivermesh {
 
     fn info() -> Info {
         Info {
-            about: "items of `Bytes`, default settings, consumers take many at a time".into(),
+            about: "items of `Bytes`, default settings, consumers take whole batches".into(),
             edge: None,
             variants: vec![
                 Variant::new("block", Delivery::Block, "`Lag::Block`"),
@@ -162,10 +160,10 @@ fn transport(knobs: &harness::Transport) -> Transport {
 }
 
 async fn consume(mut consumer: Consumer<Bytes>, mut sink: Sink) {
-    let mut items = Vec::with_capacity(MANY);
-    while consumer.recv_many(&mut items, MANY).await > 0 {
-        items.iter().for_each(|item| sink.take(item));
-        items.clear();
+    while let Some(batch) = consumer.recv_batch().await {
+        for (_, payload) in batch.payloads() {
+            sink.take(payload.as_slice());
+        }
     }
     sink.fail("the node has shut down");
 }

@@ -70,14 +70,24 @@ fn a_filter_that_cannot_be_is_shown_with_the_place() {
     let bad = place.run(&["sub", "x", "--filter", "carrier = \"UA\""], "");
     assert_eq!(bad.status.code(), Some(2));
     let lines: Vec<&str> = bad.stderr.lines().collect();
-    assert!(lines[0].starts_with("error: not a filter: line 1, column 9"), "{}", bad.stderr);
+    assert!(
+        lines[0].starts_with("error: not a filter: line 1, column 9"),
+        "{}",
+        bad.stderr
+    );
     assert_eq!(lines[1..3], ["carrier = \"UA\"", "        ^"]);
     // What only the producer can know. A stream of lines has no fields.
     let sub = place.start(&["sub", "chat", "--count", "1", "--filter", "carrier == 'UA'"]);
     let publisher = place.start(&["pub", "chat", "--wait-for", "0", "--linger"]);
     let told = sub.says("^^^^^^^");
-    let told: Vec<&str> = told.lines().filter(|line| !line.starts_with("receiving")).collect();
-    assert!(told[0].contains("refuses the filter: line 1, column 1: "), "{told:?}");
+    let told: Vec<&str> = told
+        .lines()
+        .filter(|line| !line.starts_with("receiving"))
+        .collect();
+    assert!(
+        told[0].contains("refuses the filter: line 1, column 1: "),
+        "{told:?}"
+    );
     assert_eq!(told[1..], ["carrier == 'UA'", "^^^^^^^"]);
     drop(publisher);
 }

@@ -149,7 +149,11 @@ impl Running {
             if said.contains(text) {
                 return said;
             }
-            assert!(Instant::now() < deadline, "{} says only:\n{said}", self.what);
+            assert!(
+                Instant::now() < deadline,
+                "{} says only:\n{said}",
+                self.what
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }

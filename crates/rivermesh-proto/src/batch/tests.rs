@@ -80,7 +80,13 @@ fn golden_bytes() {
 fn what_a_filter_holds_for_is_told_between_the_items() {
     let mut sequence = Sequence::at(10);
     let frame = read(&filter(7, 10)).unwrap();
-    assert_eq!(frame, Frame::Filter { change: 7, from: 10 });
+    assert_eq!(
+        frame,
+        Frame::Filter {
+            change: 7,
+            from: 10
+        }
+    );
     sequence.accept(&frame).unwrap();
     sequence.accept(&read(&filtered(10..20)).unwrap()).unwrap();
     assert!(sequence.accept(&frame).is_err(), "it goes back");
@@ -162,9 +168,22 @@ fn malformed_thinned_batches_are_refused() {
     assert_eq!(parse((5, 9, 1), &most), bad, "the number overflows");
     let more = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0];
     assert_eq!(parse((0, 9, 1), &more), bad);
-    assert!(parse((0, u64::MAX, 1), &most[..10].iter().copied().chain([0]).collect::<Vec<_>>()).is_err());
-    assert_eq!(parse((5, 9, u32::MAX), &[]), bad, "no memory is taken for items");
-    assert_eq!(parse((5, 9, 0), &[1]), Err(FrameError::TrailingBytes { extra: 1 }));
+    assert!(
+        parse(
+            (0, u64::MAX, 1),
+            &most[..10].iter().copied().chain([0]).collect::<Vec<_>>()
+        )
+        .is_err()
+    );
+    assert_eq!(
+        parse((5, 9, u32::MAX), &[]),
+        bad,
+        "no memory is taken for items"
+    );
+    assert_eq!(
+        parse((5, 9, 0), &[1]),
+        Err(FrameError::TrailingBytes { extra: 1 })
+    );
     assert!(Header::parse([2, 27, 0, 0, 0]).is_err());
 }
 

@@ -173,7 +173,10 @@ mod tests {
     #[test]
     fn a_fault_is_shown_at_its_place_by_who_has_the_source() {
         let source = "origin == 'JFK' &&\n tmp > 86";
-        let error = Filter::parse(source).unwrap().check(&reading()).unwrap_err();
+        let error = Filter::parse(source)
+            .unwrap()
+            .check(&reading())
+            .unwrap_err();
         let fault = Fault::from(&error);
         let frame = wire::encode(&fault, limits::CONTROL).unwrap();
         let back: Fault = wire::decode(&frame[wire::PREFIX..]).unwrap();
@@ -190,7 +193,10 @@ mod tests {
 
     #[test]
     fn golden_bytes() {
-        let error = Filter::parse("tmp > 86").unwrap().check(&reading()).unwrap_err();
+        let error = Filter::parse("tmp > 86")
+            .unwrap()
+            .check(&reading())
+            .unwrap_err();
         let bytes = postcard::to_stdvec(&Fault::from(&error)).unwrap();
         let reason = "`Reading` has no field `tmp`; there are `temp`, `key`, `origin`";
         let expected = [

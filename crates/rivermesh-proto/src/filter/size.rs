@@ -102,7 +102,13 @@ mod tests {
         assert!(list(800) > 50 * 800 && list(800) > 300 * list(1) / 2);
         assert!(memory("a.b.c.d > 1") > memory("a > 1") + 3 * 200);
         let text = "x".repeat(3000);
-        for source in ["a == 'X'", "a.contains('X')", "'X' in a", "a.glob('X*')", "has(X)"] {
+        for source in [
+            "a == 'X'",
+            "a.contains('X')",
+            "'X' in a",
+            "a.glob('X*')",
+            "has(X)",
+        ] {
             assert!(memory(&source.replace('X', &text)) > 3000, "{source}");
         }
         assert!(memory("!(a > 1 && (b > 2 || c))") > memory("a > 1") + memory("b > 2"));

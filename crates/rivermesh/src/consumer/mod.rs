@@ -3,6 +3,7 @@
 //! | file | story |
 //! | --- | --- |
 //! | `handle` | [`Consumer`], the handle that a program holds |
+//! | `batch` | items that arrived together, as the program gets them |
 //! | `builder` | how a consumer is set up |
 //! | `event` | what a consumer can be told besides items |
 //! | `inbox` | the bounded queue of batches between receivers and the program |
@@ -12,6 +13,7 @@
 //! | `wanted` | which items are wanted: the filter and its changes |
 //! | `status` | what a program can see |
 
+mod batch;
 mod builder;
 mod event;
 mod handle;
@@ -23,9 +25,13 @@ mod wanted;
 mod worker;
 
 pub use self::{
+    batch::{Batch, Payloads},
     builder::{Builder, ConsumeError},
     event::{Delivery, Event, LeaveReason, SubscribeError},
     handle::{Consumer, Events, TryRecvError},
     status::{Followed, Stats, Status},
     wanted::FilterError,
 };
+
+#[cfg(test)]
+mod tests;

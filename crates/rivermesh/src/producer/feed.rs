@@ -190,11 +190,7 @@ impl Feed {
             };
             match read {
                 Read::Frames { items, bytes } => {
-                    let freed = self.move_pin(&mut log);
-                    drop(log);
-                    if freed {
-                        core.space.notify_waiters();
-                    }
+                    self.move_pin(&mut log);
                     taken.items += items;
                     taken.bytes += bytes;
                     return Pull::Frames;
@@ -237,10 +233,13 @@ impl Feed {
         }
     }
 
-    /// True when whoever was refused because of the pin may try again.
-    fn move_pin(&self, log: &mut Log) -> bool {
-        self.pin
-            .is_some_and(|pin| log.move_pin(pin, self.cursor.seq()))
+    /// Lets go what the cursor has passed, and tells whoever was refused because of it.
+    fn move_pin(&self, log: &mut Log) {
+        if let Some(pin) = self.pin
+            && log.move_pin(pin, self.cursor.seq())
+        {
+            self.core.space.notify_waiters();
+        }
     }
 
     fn at_end(&mut self, closed: bool, out: &mut Vec<Bytes>) -> Pull {

@@ -136,7 +136,7 @@ pub(crate) struct Log {
     pins: SlotMap<Pin, Pinned>,
     /// No pinned cursor is before this: saves looking at all of them for each batch.
     pinned_from: Seq,
-    /// An append was refused since a pinned cursor last moved.
+    /// An append was refused, and nobody was told since that there is room.
     refused: bool,
     closed: bool,
     groups: Groups,
@@ -333,7 +333,7 @@ impl Log {
         if let Some(held) = self.pins.get_mut(pin) {
             held.seq = seq;
         }
-        std::mem::take(&mut self.refused)
+        self.relieved()
     }
 
     /// Lets a pin wait for the items of another group.
@@ -347,7 +347,17 @@ impl Log {
     /// Takes a pin out. True when whoever was refused may try again.
     pub(crate) fn unpin(&mut self, pin: Pin) -> bool {
         self.pins.remove(pin);
-        std::mem::take(&mut self.refused)
+        self.relieved()
+    }
+
+    /// Whether an append was refused and there is room now. Whoever waits is not told of pins that
+    /// move while another one is in the way: with many consumers that is most of them.
+    fn relieved(&mut self) -> bool {
+        if !self.refused || !self.make_room() {
+            return false;
+        }
+        self.refused = false;
+        true
     }
 
     fn open_first(&self) -> Seq {

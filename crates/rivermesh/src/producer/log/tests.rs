@@ -85,6 +85,22 @@ fn a_reader_that_begins_at_the_end_is_woken_by_the_next_item() {
 }
 
 #[test]
+fn who_was_refused_is_told_only_when_there_is_room() {
+    let mut log = Log::new(BOUNDS);
+    let pins = [0, 0, 0].map(|seq| log.pin(seq, None));
+    let mut sent = 0;
+    while matches!(append(&mut log, &[7; 50]), Append::Done { .. }) {
+        sent += 1;
+    }
+    // Another one is in the way.
+    assert!(!log.move_pin(pins[0], sent));
+    assert!(!log.unpin(pins[1]));
+    assert!(log.move_pin(pins[2], sent));
+    assert!(!log.move_pin(pins[2], sent), "told once");
+    assert!(matches!(append(&mut log, &[7; 50]), Append::Done { seq, .. } if seq == sent));
+}
+
+#[test]
 fn a_closed_log_takes_nothing_and_gives_what_it_has() {
     let mut log = Log::new(BOUNDS);
     append(&mut log, b"before");
