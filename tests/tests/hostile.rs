@@ -268,6 +268,7 @@ async fn a_member_that_sends_garbage_harms_its_own_streams() {
         fingerprint: None,
         start: Start::Latest,
         lag: Lag::Skip,
+        filter: None,
     };
     let (mut send, mut recv) = connection.open_bi().await.unwrap();
     send.write_all(&[3]).await.unwrap();

@@ -33,6 +33,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     // With the type's own span, "`Reading` is not `Serialize`" points at `Reading`.
     let encode = quote_spanned!(ident.span()=> out.serialize::<Self>(self));
     let decode = quote_spanned!(ident.span()=> payload.postcard::<Self>());
+    let show = quote_spanned!(ident.span()=> filters.look::<Self>(self, #krate::Datum::key(self)));
     let schema = if *opaque {
         let type_name = ident.unraw().to_string();
         quote!(#private::opaque(#type_name))
@@ -77,6 +78,14 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             }
 
             #key
+
+            #[inline]
+            fn show(
+                &self,
+                filters: #krate::Filters<'_>,
+            ) -> ::core::result::Result<(), #krate::EncodeError> {
+                #show
+            }
         }
     })
 }
@@ -101,6 +110,7 @@ mod tests {
         let code = expanded("struct WeatherReading { origin: String }").unwrap();
         assert!(code.contains("\"weather_reading\""), "{code}");
         assert!(!code.contains("fn key"), "{code}");
+        assert!(code.contains("filters . look :: < Self >"), "{code}");
         for code in [
             "#[datum(name = \"w/r\", key = \"origin\")] struct R { origin: String }",
             "#[datum(name = \"w/r\")] struct R { #[datum(key)] origin: String }",

@@ -11,6 +11,8 @@ use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::filter::WalkError;
+
 /// Appends the bytes of one item to a buffer.
 #[derive(Debug)]
 pub struct Encoder<'a> {
@@ -37,6 +39,9 @@ pub enum EncodeError {
     /// The value has no JSON form.
     #[error("the item cannot be written as JSON")]
     Json(#[source] serde_json::Error),
+    /// The value's `Serialize` implementation failed before a filter.
+    #[error("the item cannot be held against the consumers' filters")]
+    Filter(#[source] WalkError),
     /// The type can be consumed only.
     #[error("items of type {type_name} can be consumed only, not produced")]
     ConsumerOnly {

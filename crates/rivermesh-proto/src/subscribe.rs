@@ -5,9 +5,11 @@
 //! [`batch`](crate::batch)), after [`Reply::Refused`] the stream is over. Both messages are control
 //! messages of at most [`limits::CONTROL`] bytes.
 //!
-//! The consumer ends its side of the stream when it has the reply, and not before: only then does
+//! The consumer says [`Update::Ready`] when it has the reply, and not before: only then does
 //! the producer count it. A consumer that loses the connection sooner does not know where it was to
 //! begin, and asks anew, for what is produced from then on; so nothing may be sent on its account.
+//! Its side of the stream stays open, for further [`Update`]s; it may end it when it will never send
+//! one.
 //!
 //! Who is admitted is decided elsewhere; this module is only what the two sides say.
 
@@ -17,6 +19,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
+    filter::{Fault, FilterSource},
     ids::{Epoch, Fingerprint, Seq, StreamName},
     limits,
     wire::{self, DecodeError, EncodeError},
@@ -34,6 +37,27 @@ pub struct Subscribe {
     pub start: Start,
     /// What is to happen when the consumer falls behind.
     pub lag: Lag,
+    /// Which items are wanted; `None` for all. Whether it is a filter at all, and fits the stream,
+    /// the producer finds out.
+    pub filter: Option<FilterSource>,
+}
+
+/// What a consumer says on its side of the stream after [`Reply::Accepted`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Update {
+    /// It has the reply and knows where it begins. This comes first, and once.
+    Ready,
+    /// It wants another filter. The producer answers by a frame
+    /// ([`Frame::Filter`](crate::batch::Frame::Filter)) between the items for which the old one and
+    /// those for which the new one holds, or ends the stream with
+    /// [`Frame::Refused`](crate::batch::Frame::Refused).
+    Filter {
+        /// A number for the answer to name. Of several changes that wait, the producer may answer
+        /// the last alone.
+        change: u32,
+        /// Which items are wanted; `None` for all.
+        filter: Option<FilterSource>,
+    },
 }
 
 /// The first item that a consumer wants.
@@ -245,12 +269,21 @@ pub enum Refusal {
     /// The stream is just being closed.
     #[error("the producer is closing the stream")]
     Closed,
+    /// The filter cannot be read, or does not fit the stream's items.
+    #[error("the producer refuses the filter: {fault}")]
+    Filter {
+        /// What is wrong with it, and where.
+        fault: Fault,
+    },
+    /// The producer has as many different filters as it takes.
+    #[error("the producer has no room for another filter")]
+    FiltersFull,
 }
 
 impl Refusal {
     /// Whether the same request may be accepted later, as long as the catalog still shows the peer
-    /// as a producer of the stream. Where this is false, only a new version of one of the two
-    /// programs can help.
+    /// as a producer of the stream. Where this is false, only another request or a new version of
+    /// one of the two programs can help.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
@@ -259,8 +292,9 @@ impl Refusal {
             | Self::Full { .. }
             | Self::NotAdmitted
             | Self::Busy
-            | Self::Closed => true,
-            Self::Schema { .. } | Self::LagNotAllowed { .. } => false,
+            | Self::Closed
+            | Self::FiltersFull => true,
+            Self::Schema { .. } | Self::LagNotAllowed { .. } | Self::Filter { .. } => false,
         }
     }
 }
@@ -269,7 +303,25 @@ impl Subscribe {
     /// The message with its length prefix.
     ///
     /// # Errors
-    /// Never for a valid name: the message has less than 200 bytes.
+    /// Never: name and filter are within their limits.
+    pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
+        wire::encode(self, limits::CONTROL)
+    }
+
+    /// Reads the message from a body, without prefix.
+    ///
+    /// # Errors
+    /// When the body is not exactly one such message.
+    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+        wire::decode(body)
+    }
+}
+
+impl Update {
+    /// The message with its length prefix.
+    ///
+    /// # Errors
+    /// Never: the filter is within its limit.
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
         wire::encode(self, limits::CONTROL)
     }

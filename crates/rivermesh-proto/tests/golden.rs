@@ -9,8 +9,9 @@
 //! | greeting, proof, hello | `tests/handshake.rs` |
 //! | entry, departure, suspicion; gossip carries them as they are | `entry/golden.txt` |
 //! | the seven messages of a sync | `sync/golden.txt` |
-//! | request, acceptance and each refusal | `tests/subscribe.rs`, here the lag policies |
-//! | batch, gap, end | `batch/tests.rs` |
+//! | request, acceptance, each refusal, what a consumer says later | `tests/subscribe.rs`, here the lag policies |
+//! | what is wrong with a filter | `filter/fault.rs` |
+//! | batch, thinned batch, gap, end, filter, refusal | `batch/tests.rs` |
 //! | schema | `schema/tests/codec.rs`, here each shape by itself |
 //! | ids derived from names, fingerprints, the label of the TLS exporter | here |
 //! | invite | `tests/invite.rs` |
@@ -115,8 +116,9 @@ fn lag_policies_have_their_numbers() {
             fingerprint: None,
             start: Start::Latest,
             lag,
+            filter: None,
         };
-        let golden = format!("05000000017300000{number}");
+        let golden = format!("06000000017300000{number}00");
         assert_eq!(hex(&request.encode().unwrap()), golden, "{lag}");
         let reply = Reply::Accepted(Accepted {
             epoch: Epoch(1),

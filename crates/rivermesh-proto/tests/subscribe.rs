@@ -4,8 +4,10 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use rivermesh_proto::{
-    Epoch, Fingerprint, StreamName, limits,
-    subscribe::{Accepted, Lag, LagSet, Refusal, Reply, Start, Subscribe},
+    Epoch, Fingerprint, StreamName,
+    filter::{Fault, Filter, FilterSource},
+    limits,
+    subscribe::{Accepted, Lag, LagSet, Refusal, Reply, Start, Subscribe, Update},
     wire::{DecodeError, PREFIX},
 };
 
@@ -18,8 +20,9 @@ fn requests() -> Vec<(Subscribe, &'static str)> {
                 fingerprint: None,
                 start: Start::Latest,
                 lag: Lag::Skip,
+                filter: None,
             },
-            "0b0000000777656174686572000000",
+            "0c000000077765617468657200000000",
         ),
         (
             Subscribe {
@@ -30,10 +33,27 @@ fn requests() -> Vec<(Subscribe, &'static str)> {
                     next: 300,
                 },
                 lag: Lag::Block,
+                filter: Some(FilterSource::new("late").unwrap()),
             },
-            "17000000077765617468657201010203040506070801b424ac0203",
+            "1d000000077765617468657201010203040506070801b424ac02030104 6c617465",
         ),
     ]
+}
+
+fn updates() -> Vec<(Update, &'static str)> {
+    let filter = |change, filter: Option<&str>| Update::Filter {
+        change,
+        filter: filter.map(|source| FilterSource::new(source).unwrap()),
+    };
+    vec![
+        (Update::Ready, "0100000000"),
+        (filter(300, Some("late")), "0900000001ac020104 6c617465"),
+        (filter(0, None), "03000000010000"),
+    ]
+}
+
+fn fault() -> Fault {
+    Fault::from(&Filter::parse("a >").unwrap_err())
 }
 
 fn replies() -> Vec<(Reply, &'static str)> {
@@ -63,8 +83,13 @@ fn replies() -> Vec<(Reply, &'static str)> {
         ),
         (Reply::Refused(Refusal::Busy), "020000000105"),
         (Reply::Refused(Refusal::Closed), "020000000106"),
+        (Reply::Refused(Refusal::Filter { fault: fault() }), FAULT),
+        (Reply::Refused(Refusal::FiltersFull), "020000000108"),
     ]
 }
+
+/// The place from 3 to 3, the length of the reason, the reason, and no names.
+const FAULT: &str = "TODO";
 
 fn hex(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(bytes)
@@ -96,8 +121,13 @@ fn check_malformed<T: PartialEq + std::fmt::Debug>(
 fn golden_bytes() {
     for (request, golden) in requests() {
         let frame = request.encode().unwrap();
-        assert_eq!(hex(&frame), golden, "{request:?}");
+        assert_eq!(hex(&frame), golden.replace(' ', ""), "{request:?}");
         assert_eq!(Subscribe::decode(&frame[PREFIX..]), Ok(request));
+    }
+    for (update, golden) in updates() {
+        let frame = update.encode().unwrap();
+        assert_eq!(hex(&frame), golden.replace(' ', ""), "{update:?}");
+        assert_eq!(Update::decode(&frame[PREFIX..]), Ok(update));
     }
     for (reply, golden) in replies() {
         let frame = reply.encode().unwrap();
@@ -119,6 +149,9 @@ fn malformed_messages_are_refused() {
     for (request, _) in requests() {
         check_malformed(&request.encode().unwrap()[PREFIX..], Subscribe::decode);
     }
+    for (update, _) in updates() {
+        check_malformed(&update.encode().unwrap()[PREFIX..], Update::decode);
+    }
     for (reply, _) in replies() {
         check_malformed(&reply.encode().unwrap()[PREFIX..], Reply::decode);
     }
@@ -130,7 +163,7 @@ fn malformed_messages_are_refused() {
 #[test]
 fn a_bad_name_is_refused() {
     for name in ["", "a b", &"x".repeat(129)] {
-        let body = postcard::to_stdvec(&(name, None::<u8>, 0_u8, 0_u8)).unwrap();
+        let body = postcard::to_stdvec(&(name, None::<u8>, 0_u8, 0_u8, None::<u8>)).unwrap();
         assert!(matches!(
             Subscribe::decode(&body),
             Err(DecodeError::Invalid(_))
@@ -160,6 +193,21 @@ fn a_schema_is_bounded() {
         schema: vec![0; limits::CONTROL].into(),
     });
     assert!(huge.encode().is_err());
+}
+
+#[test]
+fn a_filter_is_bounded_before_it_is_read() {
+    for (len, fits) in [(limits::FILTER, true), (limits::FILTER + 1, false)] {
+        let source = " ".repeat(len);
+        let body = postcard::to_stdvec(&("s", None::<u8>, 0_u8, 0_u8, Some(&source))).unwrap();
+        assert_eq!(Subscribe::decode(&body).is_ok(), fits);
+        let body = postcard::to_stdvec(&(1_u8, 7_u32, Some(&source))).unwrap();
+        assert_eq!(Update::decode(&body).is_ok(), fits);
+    }
+    // A length of 4 GiB, and nothing behind it.
+    let mut body = postcard::to_stdvec(&("s", None::<u8>, 0_u8, 0_u8, 1_u8)).unwrap();
+    body.extend([0xff, 0xff, 0xff, 0xff, 0x0f]);
+    assert!(Subscribe::decode(&body).is_err());
 }
 
 #[test]
@@ -203,6 +251,8 @@ fn refusals_say_what_to_do() {
         ),
         ("the peer is busy", true),
         ("the producer is closing the stream", true),
+        ("REASON", false),
+        ("the producer has no room for another filter", true),
     ];
     assert_eq!(
         texts,
@@ -231,13 +281,19 @@ fn any_request() -> impl Strategy<Value = Subscribe> {
         any::<Option<[u8; 8]>>(),
         start,
         any_lag(),
+        any_filter(),
     )
-        .prop_map(|(stream, fingerprint, start, lag)| Subscribe {
+        .prop_map(|(stream, fingerprint, start, lag, filter)| Subscribe {
             stream: StreamName::new(&stream).unwrap(),
             fingerprint: fingerprint.map(Fingerprint),
             start,
             lag,
+            filter,
         })
+}
+
+fn any_filter() -> impl Strategy<Value = Option<FilterSource>> {
+    prop::option::of(".{0,100}".prop_map(|text| FilterSource::new(&text).unwrap()))
 }
 
 fn any_reply() -> impl Strategy<Value = Reply> {
@@ -265,7 +321,9 @@ fn any_reply() -> impl Strategy<Value = Reply> {
             Refusal::UnknownStream,
             Refusal::NotAdmitted,
             Refusal::Busy,
-            Refusal::Closed
+            Refusal::Closed,
+            Refusal::FiltersFull,
+            Refusal::Filter { fault: fault() },
         ]),
     ];
     prop_oneof![accepted, refused.prop_map(Reply::Refused)]
@@ -279,6 +337,13 @@ proptest! {
     }
 
     #[test]
+    fn updates_round_trip(change: u32, filter in any_filter()) {
+        let update = Update::Filter { change, filter };
+        let frame = update.encode().unwrap();
+        prop_assert_eq!(Update::decode(&frame[PREFIX..]).unwrap(), update);
+    }
+
+    #[test]
     fn replies_round_trip(reply in any_reply()) {
         let frame = reply.encode().unwrap();
         prop_assert_eq!(Reply::decode(&frame[PREFIX..]).unwrap(), reply);
@@ -287,6 +352,7 @@ proptest! {
     #[test]
     fn garbage_is_no_panic(body: Vec<u8>) {
         let _ = Subscribe::decode(&body);
+        let _ = Update::decode(&body);
         let _ = Reply::decode(&body);
     }
 }

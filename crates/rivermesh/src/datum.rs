@@ -20,10 +20,12 @@ pub use rivermesh_proto::{
     schema::TraceError as SchemaError,
 };
 
+mod filters;
 mod key;
 mod view;
 
 pub use self::{
+    filters::Filters,
     key::{AsKey, Key},
     view::View,
 };
@@ -79,6 +81,13 @@ pub trait Datum: Sized + Send + Sync + 'static {
     fn key(&self) -> Option<Key<'_>> {
         None
     }
+
+    /// Shows the item to consumers' filters: hands it and its key to [`Filters::look`]. What the
+    /// item serializes to there must be what its [`schema`](Self::schema) says.
+    ///
+    /// # Errors
+    /// That of [`Filters::look`].
+    fn show(&self, filters: Filters<'_>) -> Result<(), EncodeError>;
 }
 
 /// The bytes of one received item, inside of the batch that they came in.
@@ -188,6 +197,11 @@ impl Datum for String {
         let text = std::str::from_utf8(payload.data).map_err(DecodeError::Utf8)?;
         Ok(text.to_owned())
     }
+
+    #[inline]
+    fn show(&self, filters: Filters<'_>) -> Result<(), EncodeError> {
+        filters.look(self, None)
+    }
 }
 
 impl Datum for Bytes {
@@ -207,6 +221,11 @@ impl Datum for Bytes {
     fn decode(payload: Payload<'_>) -> Result<Self, DecodeError> {
         Ok(payload.to_bytes())
     }
+
+    #[inline]
+    fn show(&self, filters: Filters<'_>) -> Result<(), EncodeError> {
+        filters.look(self, None)
+    }
 }
 
 impl Datum for serde_json::Value {
@@ -223,6 +242,10 @@ impl Datum for serde_json::Value {
 
     fn decode(payload: Payload<'_>) -> Result<Self, DecodeError> {
         serde_json::from_slice(payload.data).map_err(DecodeError::Json)
+    }
+
+    fn show(&self, filters: Filters<'_>) -> Result<(), EncodeError> {
+        filters.look(self, None)
     }
 }
 
@@ -287,6 +310,12 @@ impl Datum for Dynamic {
 
     fn decode(payload: Payload<'_>) -> Result<Self, DecodeError> {
         Ok(Self::new(payload.schema.cloned(), payload.to_bytes()))
+    }
+
+    fn show(&self, _: Filters<'_>) -> Result<(), EncodeError> {
+        Err(EncodeError::ConsumerOnly {
+            type_name: "Dynamic",
+        })
     }
 }
 

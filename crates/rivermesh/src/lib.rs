@@ -51,6 +51,7 @@ pub use rivermesh_proto::{
     Epoch, Fingerprint, NetworkId, NetworkKey, NodeId, Seq, StreamName,
     catalog::{Peer, Reachability, Rtt, Snapshot},
     entry::StreamAdvert,
+    filter,
     invite::{Invite, InviteError},
     schema::{Difference, Schema},
     subscribe::{Lag, LagSet},
@@ -60,7 +61,7 @@ pub use self::{
     condition::Condition,
     consumer::{Consumer, Delivery, Event},
     datum::{
-        __datum, AsKey, Datum, DecodeError, Dynamic, EncodeError, Encoder, Key, Payload,
+        __datum, AsKey, Datum, DecodeError, Dynamic, EncodeError, Encoder, Filters, Key, Payload,
         SchemaError, View,
     },
     discovery::Rendezvous,

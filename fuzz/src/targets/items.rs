@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes};
 use rivermesh_proto::{
     Seq,
-    batch::{self, Batch, Builder, Frame, FrameError, HEADER, Header, Sequence},
+    batch::{self, Batch, Builder, Frame, FrameError, HEADER, Header, Pick, Sequence},
     limits,
     schema::{self, Field, Schema, Variant, VariantShape},
 };
@@ -30,7 +30,11 @@ pub fn batch(mut data: &[u8]) {
         let bytes = &data[..HEADER + body.len()];
         let (from, to) = match &frame {
             Frame::Batch(batch) => {
-                check_batch(batch, whole.then_some(bytes));
+                if kind == batch::Kind::Thinned {
+                    check_thinned(batch, whole.then_some(bytes));
+                } else {
+                    check_batch(batch, whole.then_some(bytes));
+                }
                 (batch.first(), batch.end())
             }
             Frame::Gap { from, to } => {
@@ -41,6 +45,20 @@ pub fn batch(mut data: &[u8]) {
             Frame::End { code } => {
                 assert!(whole);
                 assert_eq!(batch::end(*code), bytes);
+                return;
+            }
+            Frame::Filter { change, from } => {
+                assert!(whole);
+                assert_eq!(batch::filter(*change, *from), bytes);
+                (*from, *from)
+            }
+            Frame::Refused(refusal) => {
+                // A number has more than one encoding, so the bytes may be others.
+                match batch::refused(refusal).map(|frame| Frame::parse(kind, frame.slice(HEADER..)))
+                {
+                    Ok(again) => assert_eq!(again.as_ref(), Ok(&frame)),
+                    Err(error) => panic!("{refusal:?} was read and cannot be written: {error}"),
+                }
                 return;
             }
         };
@@ -88,6 +106,40 @@ fn check_batch(batch: &Batch, frame: Option<&[u8]>) {
         let skip = usize::try_from(seq.saturating_sub(first)).unwrap_or(usize::MAX);
         assert_eq!(self::items(&rest), items[skip..]);
         assert_eq!((rest.end(), rest.sent_at_us()), (end, batch.sent_at_us()));
+    }
+}
+
+/// A batch that a filter has thinned out says of each number of its range whether it has the item, and
+/// is written to the same bytes when its items are picked from the whole of them.
+fn check_thinned(thin: &Batch, frame: Option<&[u8]>) {
+    let items = items(thin);
+    assert_eq!(items.len() as u64, u64::from(thin.count()));
+    assert_eq!(
+        thin.end() - thin.first() - items.len() as u64,
+        thin.filtered()
+    );
+    assert!(items.is_sorted_by(|a, b| a.0 < b.0));
+    assert!(
+        items
+            .iter()
+            .all(|(seq, _)| (thin.first()..thin.end()).contains(seq))
+    );
+    let mut whole = Builder::new(64);
+    let picks: Vec<Pick> = items
+        .iter()
+        .map(|(seq, item)| {
+            let offset = whole.offset();
+            let put = whole.push(|buffer| {
+                buffer.put_slice(item);
+                Ok::<_, std::convert::Infallible>(())
+            });
+            assert!(put.is_ok());
+            Pick { seq: *seq, offset }
+        })
+        .collect();
+    if let Some(whole) = whole.seal(0, thin.sent_at_us()) {
+        let again = batch::thinned(&whole, thin.first()..thin.end(), picks.into_iter());
+        assert!(frame.is_none_or(|frame| again.as_deref() == Some(frame)));
     }
 }
 

@@ -21,7 +21,7 @@ use rivermesh_proto::{
     handshake::{Context, GREETING, Greeting, Handshake, Hello, Role},
     invite::{self, Invite, TEXT},
     limits,
-    subscribe::{Reply, Subscribe},
+    subscribe::{Reply, Subscribe, Update},
     wire::{self, DecodeError, EncodeError, PREFIX},
 };
 
@@ -45,8 +45,8 @@ pub const ALL: &[Target] = &[
     ("filter", filter),
 ];
 
-/// A framed control message of a subscription. The first byte chooses which: even for a request, odd for a
-/// reply; then come length prefix and body.
+/// A framed control message of a subscription. The first byte chooses which: its remainder by 3 is 0 for a
+/// request, 1 for a reply, 2 for an update; then come length prefix and body.
 pub fn control(data: &[u8]) {
     let Some((kind, frame)) = data.split_first() else {
         return;
@@ -54,10 +54,10 @@ pub fn control(data: &[u8]) {
     let Some(body) = unframe(frame, limits::CONTROL) else {
         return;
     };
-    if kind % 2 == 0 {
-        stable(body, Subscribe::decode, Subscribe::encode);
-    } else {
-        stable(body, Reply::decode, Reply::encode);
+    match kind % 3 {
+        0 => stable(body, Subscribe::decode, Subscribe::encode),
+        1 => stable(body, Reply::decode, Reply::encode),
+        _ => stable(body, Update::decode, Update::encode),
     }
 }
 

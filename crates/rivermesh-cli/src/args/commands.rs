@@ -99,6 +99,10 @@ pub(crate) enum LagPolicy {
 pub(crate) struct SubArgs {
     /// Stream to print
     pub(crate) stream: String,
+    /// Only items for which this holds, such as 'carrier == "UA" && dep_delay > 60'; the producers
+    /// send nothing else
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) filter: Option<String>,
     /// Only from this producer: its name, or the beginning of its id
     #[arg(long, value_name = "NODE")]
     pub(crate) from: Option<String>,

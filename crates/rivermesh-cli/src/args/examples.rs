@@ -30,6 +30,7 @@ Items go to stdout, everything else to stderr, so that pipes stay clean.
 
 Examples:
   rivermesh sub flights | jq .dest
+  rivermesh sub flights --filter 'carrier == \"UA\" && dep_delay > 60'
   rivermesh sub weather/reading --from JFK --count 10
   rivermesh sub chat --meta --events 2>events.jsonl";
 

@@ -6,7 +6,10 @@ use std::io;
 
 use color_eyre::eyre::{Context, Result};
 use futures::FutureExt;
-use rivermesh::{DecodeError, Delivery, Dynamic, Event, Node, NodeId};
+use rivermesh::{
+    DecodeError, Delivery, Dynamic, Event, Node, NodeId,
+    consumer::{ConsumeError, SubscribeError},
+};
 
 use crate::{
     args::SubArgs,
@@ -39,9 +42,13 @@ async fn print(args: &SubArgs, node: &Node) -> Result<()> {
         builder = builder
             .require(move |peer| peer.name() == from || peer.id().to_string().starts_with(&wanted));
     }
-    let mut consumer = builder
-        .build()
-        .map_err(|error| Usage(in_one_line(&error)))?;
+    if let Some(filter) = &args.filter {
+        builder = builder.filter(filter);
+    }
+    let mut consumer = builder.build().map_err(|error| match error {
+        ConsumeError::Filter(error) => Usage(format!("not a filter: {}", error.report())),
+        error => Usage(in_one_line(&error)),
+    })?;
     let mut printer = Printer::new(io::stdout());
     let mut left = args.count.map_or(u64::MAX, std::num::NonZeroU64::get);
     while left > 0 {
@@ -164,10 +171,15 @@ fn notice(node: &Node, event: Event<Dynamic>) -> Option<Notice> {
             producer, error, ..
         } => {
             let (producer, name) = who(&producer);
+            let place = match &error {
+                SubscribeError::Filter { place, .. } => Some(place.excerpt().to_owned()),
+                _ => None,
+            };
             Notice::Refused {
                 producer,
                 name,
                 reason: in_one_line(&error),
+                place,
             }
         }
         Event::Undecodable {

@@ -69,6 +69,9 @@ pub(super) enum Notice {
         producer: String,
         name: String,
         reason: String,
+        /// Where the filter is at fault: two lines, the second of carets.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        place: Option<String>,
     },
     Undecodable {
         producer: String,
@@ -98,8 +101,14 @@ impl fmt::Display for Notice {
             Self::Reset { name, .. } => {
                 write!(f, "{name} started anew, its items count from 0 again")
             }
-            Self::Refused { name, reason, .. } => {
-                write!(f, "{name} does not serve this stream to us: {reason}")
+            Self::Refused {
+                name,
+                reason,
+                place,
+                ..
+            } => {
+                write!(f, "{name} does not serve this stream to us: {reason}")?;
+                place.iter().try_for_each(|place| write!(f, "\n{place}"))
             }
             Self::Undecodable {
                 name, seq, reason, ..

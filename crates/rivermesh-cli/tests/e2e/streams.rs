@@ -45,6 +45,54 @@ fn rows_of_csv_arrive_as_typed_objects_in_the_order_of_the_columns() {
 }
 
 #[test]
+fn a_filter_takes_rows_by_their_typed_columns() {
+    let place = Place::new();
+    let file = place.file(
+        "f.csv",
+        "carrier,dep_delay,flight\nUA,61,0012\nUA,60,0013\nAA,90,0014\nUA,NA,0015\nUA,-3,0016\nUA,100,0017\n",
+    );
+    let filter = "carrier == \"UA\" && dep_delay > 60";
+    let sub = place.start(&["sub", "flights", "--count", "2", "--filter", filter]);
+    place.run(&["pub", "flights", &file], "").good();
+    let got = sub.finish().good();
+    assert_eq!(
+        got.lines,
+        [
+            r#"{"carrier":"UA","dep_delay":61,"flight":"0012"}"#,
+            r#"{"carrier":"UA","dep_delay":100,"flight":"0017"}"#,
+        ]
+    );
+}
+
+#[test]
+fn a_filter_that_cannot_be_is_shown_with_the_place() {
+    let place = Place::new();
+    let bad = place.run(&["sub", "x", "--filter", "carrier = \"UA\""], "");
+    assert_eq!(bad.status.code(), Some(2));
+    let lines: Vec<&str> = bad.stderr.lines().collect();
+    assert!(
+        lines[0].starts_with("error: not a filter: line 1, column 9"),
+        "{}",
+        bad.stderr
+    );
+    assert_eq!(lines[1..3], ["carrier = \"UA\"", "        ^"]);
+    // What only the producer can know. A stream of lines has no fields.
+    let sub = place.start(&["sub", "chat", "--count", "1", "--filter", "carrier == 'UA'"]);
+    let publisher = place.start(&["pub", "chat", "--wait-for", "0", "--linger"]);
+    let told = sub.says("^^^^^^^");
+    let told: Vec<&str> = told
+        .lines()
+        .filter(|line| !line.starts_with("receiving"))
+        .collect();
+    assert!(
+        told[0].contains("refuses the filter: line 1, column 1: "),
+        "{told:?}"
+    );
+    assert_eq!(told[1..], ["carrier == 'UA'", "^^^^^^^"]);
+    drop(publisher);
+}
+
+#[test]
 fn json_arrives_as_it_was_and_a_bad_line_is_named_and_left_out() {
     let place = Place::new();
     let sub = place.start(&["sub", "log", "--count", "3", "--events"]);

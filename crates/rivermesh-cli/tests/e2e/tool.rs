@@ -1,10 +1,13 @@
 //! Running the program with deadlines, and reading what it says.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{self, Receiver},
+    sync::{
+        Arc, Mutex,
+        mpsc::{self, Receiver},
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -63,7 +66,8 @@ pub(crate) struct Running {
     child: Child,
     lines: Receiver<String>,
     stdout: Option<JoinHandle<()>>,
-    stderr: Option<JoinHandle<String>>,
+    stderr: Option<JoinHandle<()>>,
+    said: Arc<Mutex<String>>,
     what: String,
 }
 
@@ -93,17 +97,20 @@ impl Running {
                 let _ = send.send(line);
             }
         });
-        let mut stderr = child.stderr.take().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let said = Arc::new(Mutex::new(String::new()));
+        let saying = Arc::clone(&said);
         let stderr = std::thread::spawn(move || {
-            let mut text = String::new();
-            stderr.read_to_string(&mut text).unwrap();
-            text
+            for line in stderr.lines() {
+                *saying.lock().unwrap() += &(line.unwrap() + "\n");
+            }
         });
         Self {
             child,
             lines,
             stdout: Some(stdout),
             stderr: Some(stderr),
+            said,
             what,
         }
     }
@@ -134,6 +141,23 @@ impl Running {
         }
     }
 
+    /// Everything it has said on stderr, once this is part of it.
+    pub(crate) fn says(&self, text: &str) -> String {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let said = self.said.lock().unwrap().clone();
+            if said.contains(text) {
+                return said;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{} says only:\n{said}",
+                self.what
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Asks it to end, as Ctrl-C does.
     #[cfg(unix)]
     pub(crate) fn interrupt(&self) {
@@ -152,16 +176,17 @@ impl Running {
             }
             if Instant::now() > deadline {
                 let _ = self.child.kill();
-                let stderr = self.stderr.take().unwrap().join().unwrap();
-                panic!("{} does not end; it said:\n{stderr}", self.what);
+                let said = self.said.lock().unwrap();
+                panic!("{} does not end; it said:\n{said}", self.what);
             }
             std::thread::sleep(Duration::from_millis(5));
         };
         self.stdout.take().unwrap().join().unwrap();
+        self.stderr.take().unwrap().join().unwrap();
         Done {
             status,
             lines: self.lines.try_iter().collect(),
-            stderr: self.stderr.take().unwrap().join().unwrap(),
+            stderr: std::mem::take(&mut self.said.lock().unwrap()),
         }
     }
 }

@@ -48,6 +48,12 @@ impl Builder {
         self.end
     }
 
+    /// Where in the frame the next item will begin, its length included.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.end.max(HEADER + BATCH_WORDS)
+    }
+
     /// Encodes one item into the open batch.
     ///
     /// # Errors

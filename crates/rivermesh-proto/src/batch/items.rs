@@ -2,16 +2,25 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{BATCH_WORDS, FrameError, HEADER, Header, Kind, MAX_PREFIX, u32_at, u64_at};
+use super::{
+    BATCH_WORDS, FrameError, HEADER, Header, Kind, MAX_PREFIX, THINNED_WORDS, thin::read_skip,
+    u32_at, u64_at,
+};
 use crate::{Seq, limits};
 
 /// A batch as it was read: its items have been checked, so that iterating cannot fail.
+///
+/// It speaks for a range of sequence numbers, and has an item for each of them, or, where a filter
+/// has thinned it out, for some: the others were sent, and are not among what the consumer asked
+/// for.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Batch {
     body: Bytes,
     first: Seq,
+    end: Seq,
     count: u32,
     sent_at_us: u64,
+    is_thinned: bool,
 }
 
 impl Batch {
@@ -30,55 +39,108 @@ impl Batch {
         if count == 0 {
             return Err(FrameError::Empty);
         }
-        first
+        let end = first
             .checked_add(u64::from(count))
             .ok_or(FrameError::Overflow)?;
-        let mut at = BATCH_WORDS;
-        for index in 0..count {
-            let (len, data) = read_prefix(&body, at).ok_or(FrameError::Item { index })?;
+        let batch = Self {
+            body,
+            first,
+            end,
+            count,
+            sent_at_us,
+            is_thinned: false,
+        };
+        batch.check()?;
+        Ok(batch)
+    }
+
+    /// Reads the body of a batch that a filter has thinned out.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), and when an item has a number that the range does not have.
+    pub fn parse_thinned(body: Bytes) -> Result<Self, FrameError> {
+        let range = (u64_at(&body, 0), u64_at(&body, 8));
+        let words = (u32_at(&body, 16), u64_at(&body, 20));
+        let ((Some(first), Some(end)), (Some(count), Some(sent_at_us))) = (range, words) else {
+            return Err(FrameError::Length {
+                kind: Kind::Thinned,
+                got: body.len(),
+            });
+        };
+        if first >= end {
+            return Err(FrameError::Empty);
+        }
+        let batch = Self {
+            body,
+            first,
+            end,
+            count,
+            sent_at_us,
+            is_thinned: true,
+        };
+        batch.check()?;
+        Ok(batch)
+    }
+
+    /// Walks all items once.
+    fn check(&self) -> Result<(), FrameError> {
+        let mut at = self.start();
+        for index in 0..self.count {
+            let (len, data) = self.head(&mut at).ok_or(FrameError::Item { index })?;
+            if at.seq >= self.end {
+                return Err(FrameError::OutOfRange { index });
+            }
             if len > limits::ITEM {
                 return Err(FrameError::ItemTooLarge { index, got: len });
             }
-            at = data + len;
-            if at > body.len() {
+            if data + len > self.body.len() {
                 return Err(FrameError::Item { index });
             }
+            at.pass(data + len);
         }
-        if at != body.len() {
+        if at.at != self.body.len() {
             return Err(FrameError::TrailingBytes {
-                extra: body.len() - at,
+                extra: self.body.len() - at.at,
             });
         }
-        Ok(Self {
-            body,
-            first,
-            count,
-            sent_at_us,
-        })
+        Ok(())
     }
 
-    /// Reads a whole frame that this process sealed itself.
+    /// Reads a whole frame that this process sealed itself, thinned out or not.
     #[must_use]
     pub fn of_frame(frame: &Bytes) -> Option<Self> {
-        Self::parse(frame.slice(HEADER.min(frame.len())..)).ok()
+        let header = Header::parse(*frame.first_chunk::<HEADER>()?).ok()?;
+        let body = frame.slice(HEADER..);
+        match header.kind {
+            Kind::Batch => Self::parse(body).ok(),
+            Kind::Thinned => Self::parse_thinned(body).ok(),
+            _ => None,
+        }
     }
 
-    /// The sequence number of the first item.
+    /// The first sequence number it speaks for.
     #[must_use]
     pub fn first(&self) -> Seq {
         self.first
     }
 
-    /// The sequence number after the last item.
+    /// The sequence number after the last one it speaks for.
     #[must_use]
     pub fn end(&self) -> Seq {
-        self.first + u64::from(self.count)
+        self.end
     }
 
-    /// The number of items, at least 1.
+    /// The number of items: at least 1, or, where a filter has thinned it out, any.
     #[must_use]
     pub fn count(&self) -> u32 {
         self.count
+    }
+
+    /// How many of the numbers it speaks for have no item, because of the filter.
+    #[must_use]
+    pub fn filtered(&self) -> u64 {
+        // Each item has a number of its own in the range: `check` has seen to it.
+        self.end - self.first - u64::from(self.count)
     }
 
     /// When the first item was sent, in µs since the Unix epoch, by the producer's clock.
@@ -96,9 +158,15 @@ impl Batch {
     /// A position before the first item, for [`Batch::next`].
     #[must_use]
     pub fn start(&self) -> Position {
+        let at = if self.is_thinned {
+            THINNED_WORDS
+        } else {
+            BATCH_WORDS
+        };
         Position {
             index: 0,
-            at: BATCH_WORDS,
+            at,
+            seq: self.first,
         }
     }
 
@@ -108,19 +176,32 @@ impl Batch {
         if position.index >= self.count {
             return None;
         }
-        let (len, data) = read_prefix(&self.body, position.at)?;
+        let mut at = *position;
+        let (len, data) = self.head(&mut at)?;
         let item = self.body.get(data..data + len)?;
-        let seq = self.first + u64::from(position.index);
-        position.index += 1;
-        position.at = data + len;
+        let seq = at.seq;
+        at.pass(data + len);
+        *position = at;
         Some((seq, item))
     }
 
+    /// The length of the item behind a position and where its bytes begin. The position takes the
+    /// item's number and the place of its length.
+    #[inline]
+    fn head(&self, at: &mut Position) -> Option<(usize, usize)> {
+        if self.is_thinned {
+            let (skip, behind) = read_skip(&self.body, at.at)?;
+            at.seq = at.seq.checked_add(skip)?;
+            at.at = behind;
+        }
+        read_prefix(&self.body, at.at)
+    }
+
     /// The same batch without the items before `seq`, as a new frame (copied), or `None` where
-    /// nothing is left.
+    /// nothing is left, or a filter has thinned it out.
     #[must_use]
     pub fn frame_from(&self, seq: Seq) -> Option<Bytes> {
-        if seq >= self.end() {
+        if seq >= self.end() || self.is_thinned {
             return None;
         }
         let skip = u32::try_from(seq.saturating_sub(self.first)).ok()?;
@@ -152,7 +233,10 @@ impl std::fmt::Debug for Batch {
 #[derive(Clone, Copy, Debug)]
 pub struct Position {
     index: u32,
+    /// Where the next item begins in the body.
     at: usize,
+    /// The number that the next item has, if none before it was left out.
+    seq: Seq,
 }
 
 impl Position {
@@ -160,6 +244,20 @@ impl Position {
     #[must_use]
     pub fn index(&self) -> u32 {
         self.index
+    }
+
+    /// Where in the frame the next item begins, its length included: what a [`Pick`](super::Pick)
+    /// names.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        HEADER + self.at
+    }
+
+    #[inline]
+    fn pass(&mut self, end: usize) {
+        self.index += 1;
+        self.at = end;
+        self.seq = self.seq.saturating_add(1);
     }
 }
 
@@ -185,7 +283,7 @@ impl Words {
 
 /// The length at `at`, and where its item begins. Only the shortest form of a length is valid.
 #[inline]
-fn read_prefix(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
+pub(super) fn read_prefix(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
     let first = *bytes.get(at)?;
     if first < 0x80 {
         return Some((usize::from(first), at + 1));

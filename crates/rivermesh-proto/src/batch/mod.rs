@@ -7,57 +7,75 @@
 //! | kind | body |
 //! | --- | --- |
 //! | 1 batch | `first: u64 LE`, `count: u32 LE`, `sent_at: u64 LE` (µs since the Unix epoch), then `count` items, each a LEB128 length and that many bytes |
+//! | 2 thinned batch | `first: u64 LE`, `end: u64 LE`, `count: u32 LE`, `sent_at: u64 LE`, then `count` items, each a LEB128 number of items that the filter left out before it, a LEB128 length and that many bytes |
 //! | 3 gap | `from: u64 LE`, `to: u64 LE`: the items `from..to` are not held any more |
 //! | 4 end | `code: u32 LE` (see [`crate::code`]): nothing follows |
+//! | 5 filter | `change: u32 LE`, `from: u64 LE`: from there on the consumer's filter of this number holds |
+//! | 6 refused | a [`Refusal`], as a control message has it: the filter that was asked for cannot hold; nothing follows |
 //!
-//! A batch names the whole range of sequence numbers it speaks for (`first..first + count`), and
-//! [`Sequence`] holds a producer to it: what follows must begin exactly where the last frame ended.
-//! (Kind 2 is left for batches that a filter has thinned out.)
+//! A batch names the whole range of sequence numbers it speaks for (`first..first + count`, or
+//! `first..end` where a filter has thinned it out), and [`Sequence`] holds a producer to it: what
+//! follows must begin exactly where the last frame ended. So a consumer knows of every number
+//! whether its item was received, left out by the filter, or missed.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
-use crate::{Seq, limits};
+use crate::{Seq, limits, subscribe::Refusal, wire};
 
 mod builder;
 mod items;
 mod sequence;
+mod thin;
 
 pub use self::{
     builder::Builder,
     items::{Batch, Position},
     sequence::Sequence,
+    thin::{Pick, filtered, thinned},
 };
 
 /// Bytes of a frame's header: its kind and the length of its body.
 pub const HEADER: usize = 5;
 /// Bytes of a batch's own words before the first item.
 const BATCH_WORDS: usize = 8 + 4 + 8;
+/// Bytes of a thinned batch's own words before the first item.
+const THINNED_WORDS: usize = 8 + 8 + 4 + 8;
 /// Bytes of the longest length prefix of an item (LEB128 of [`limits::ITEM`]).
 const MAX_PREFIX: usize = 3;
 const _: () = assert!(limits::ITEM < 1 << (7 * MAX_PREFIX));
-const _: () = assert!(limits::FRAME >= HEADER + BATCH_WORDS + MAX_PREFIX + limits::ITEM);
+const _: () = assert!(limits::FRAME >= HEADER + THINNED_WORDS + 10 + MAX_PREFIX + limits::ITEM);
 
 const GAP_BYTES: usize = 16;
 const END_BYTES: usize = 4;
+const FILTER_BYTES: usize = 4 + 8;
 
 /// What a frame says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Items.
     Batch,
+    /// Items, and which were left out by the filter.
+    Thinned,
     /// Items that the log does not hold any more.
     Gap,
     /// The end of the stream.
     End,
+    /// From where on a filter holds.
+    Filter,
+    /// The end of the stream: a filter cannot hold.
+    Refused,
 }
 
 impl Kind {
     const fn byte(self) -> u8 {
         match self {
             Self::Batch => 1,
+            Self::Thinned => 2,
             Self::Gap => 3,
             Self::End => 4,
+            Self::Filter => 5,
+            Self::Refused => 6,
         }
     }
 }
@@ -103,6 +121,15 @@ pub enum FrameError {
     /// The range of sequence numbers overflows.
     #[error("the range of sequence numbers overflows")]
     Overflow,
+    /// An item of a thinned batch has a number beyond the batch's range.
+    #[error("item {index} of the batch lies beyond the range that the batch speaks for")]
+    OutOfRange {
+        /// The item's index in the batch.
+        index: u32,
+    },
+    /// The reason of a refusal cannot be read.
+    #[error("the refusal is malformed")]
+    Refusal(#[from] wire::DecodeError),
     /// The frame does not begin where the last one ended.
     #[error("the frame begins at {got}, expected {expected}")]
     OutOfSequence {
@@ -134,8 +161,14 @@ impl Header {
                 Kind::Batch,
                 (BATCH_WORDS..=limits::FRAME - HEADER).contains(&len),
             ),
+            2 => (
+                Kind::Thinned,
+                (THINNED_WORDS..=limits::FRAME - HEADER).contains(&len),
+            ),
             3 => (Kind::Gap, len == GAP_BYTES),
             4 => (Kind::End, len == END_BYTES),
+            5 => (Kind::Filter, len == FILTER_BYTES),
+            6 => (Kind::Refused, (1..=limits::CONTROL).contains(&len)),
             other => return Err(FrameError::UnknownKind(other)),
         };
         if fits {
@@ -168,6 +201,15 @@ pub enum Frame {
         /// Why the stream ended.
         code: u32,
     },
+    /// A filter that the consumer changed to holds.
+    Filter {
+        /// The number that the consumer gave the change.
+        change: u32,
+        /// The first sequence number it holds for.
+        from: Seq,
+    },
+    /// A filter that the consumer changed to cannot hold, which ends the subscription.
+    Refused(Refusal),
 }
 
 impl Frame {
@@ -178,6 +220,7 @@ impl Frame {
     pub fn parse(kind: Kind, body: Bytes) -> Result<Self, FrameError> {
         match kind {
             Kind::Batch => Batch::parse(body).map(Self::Batch),
+            Kind::Thinned => Batch::parse_thinned(body).map(Self::Batch),
             Kind::Gap => {
                 let (from, to) = (u64_at(&body, 0), u64_at(&body, 8));
                 let (Some(from), Some(to), GAP_BYTES) = (from, to, body.len()) else {
@@ -198,6 +241,16 @@ impl Frame {
                     got: body.len(),
                 }),
             },
+            Kind::Filter => match (u32_at(&body, 0), u64_at(&body, 4)) {
+                (Some(change), Some(from)) if body.len() == FILTER_BYTES => {
+                    Ok(Self::Filter { change, from })
+                }
+                _ => Err(FrameError::Length {
+                    kind,
+                    got: body.len(),
+                }),
+            },
+            Kind::Refused => Ok(Self::Refused(wire::decode(&body)?)),
         }
     }
 }
@@ -227,6 +280,35 @@ pub fn end(code: u32) -> Bytes {
     .write(&mut frame);
     frame[HEADER..].copy_from_slice(&code.to_le_bytes());
     Bytes::copy_from_slice(&frame)
+}
+
+/// A whole frame that says from where on a changed filter holds.
+#[must_use]
+pub fn filter(change: u32, from: Seq) -> Bytes {
+    let mut frame = BytesMut::zeroed(HEADER);
+    let kind = Kind::Filter;
+    let len = FILTER_BYTES;
+    Header { kind, len }.write(&mut frame);
+    frame.put_u32_le(change);
+    frame.put_u64_le(from);
+    frame.freeze()
+}
+
+/// A whole frame that refuses a changed filter.
+///
+/// # Errors
+/// When the refusal is over [`limits::CONTROL`]: never with parts within their limits.
+pub fn refused(refusal: &Refusal) -> Result<Bytes, wire::EncodeError> {
+    let message = wire::encode(refusal, limits::CONTROL)?;
+    let body = &message[wire::PREFIX..];
+    let mut frame = BytesMut::zeroed(HEADER);
+    Header {
+        kind: Kind::Refused,
+        len: body.len(),
+    }
+    .write(&mut frame);
+    frame.put_slice(body);
+    Ok(frame.freeze())
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {

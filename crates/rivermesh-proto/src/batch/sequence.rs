@@ -30,7 +30,9 @@ impl Sequence {
         let (from, to) = match frame {
             Frame::Batch(batch) => (batch.first(), batch.end()),
             Frame::Gap { from, to } => (*from, *to),
-            Frame::End { .. } => return Ok(()),
+            // Neither speaks for a number; where a filter begins is where the next frame does.
+            Frame::Filter { from, .. } => (*from, *from),
+            Frame::End { .. } | Frame::Refused(_) => return Ok(()),
         };
         if from != self.next {
             return Err(FrameError::OutOfSequence {

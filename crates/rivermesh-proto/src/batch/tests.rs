@@ -54,6 +54,137 @@ fn golden_bytes() {
         ]
     );
     assert_eq!(&end(0x102)[..], &[4, 4, 0, 0, 0, 2, 1, 0, 0]);
+    let thin = thinned(&frame, 0x0100..0x0182, picks(&frame, |seq| seq != 0x0103)).unwrap();
+    let mut expected = vec![2, 164, 0, 0, 0];
+    expected.extend([0, 1, 0, 0, 0, 0, 0, 0]);
+    expected.extend([0x82, 1, 0, 0, 0, 0, 0, 0]);
+    expected.extend([2, 0, 0, 0]);
+    expected.extend([99, 0, 0, 0, 0, 0, 0, 0]);
+    expected.extend([2, 2, b'a', b'b', 1, 130, 1]);
+    expected.extend([7; 130]);
+    expected[1] = (expected.len() - HEADER) as u8;
+    assert_eq!(&thin[..], &expected[..]);
+    let mut expected = vec![2, 28, 0, 0, 0];
+    expected.extend([5, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    expected.extend([0; 12]);
+    assert_eq!(&filtered(5..256)[..], &expected[..]);
+    assert_eq!(
+        &filter(0x0102, 0x0304)[..],
+        &[5, 12, 0, 0, 0, 2, 1, 0, 0, 4, 3, 0, 0, 0, 0, 0, 0]
+    );
+    let full = refused(&Refusal::Full { max: 300 }).unwrap();
+    assert_eq!(&full[..], &[6, 3, 0, 0, 0, 2, 0xac, 2]);
+}
+
+#[test]
+fn what_a_filter_holds_for_is_told_between_the_items() {
+    let mut sequence = Sequence::at(10);
+    let frame = read(&filter(7, 10)).unwrap();
+    assert_eq!(
+        frame,
+        Frame::Filter {
+            change: 7,
+            from: 10
+        }
+    );
+    sequence.accept(&frame).unwrap();
+    sequence.accept(&read(&filtered(10..20)).unwrap()).unwrap();
+    assert!(sequence.accept(&frame).is_err(), "it goes back");
+    let refusal = Refusal::NotAdmitted;
+    let frame = read(&refused(&refusal).unwrap()).unwrap();
+    sequence.accept(&frame).unwrap();
+    assert_eq!(frame, Frame::Refused(refusal));
+    assert_eq!(sequence.next(), 20);
+    assert!(Header::parse([6, 0, 0, 0, 0]).is_err());
+    assert!(Header::parse([6, 1, 64, 0, 0]).is_err(), "over 16 KiB");
+    assert!(Frame::parse(Kind::Refused, Bytes::from_static(&[99])).is_err());
+}
+
+/// Where the items of a batch are whose numbers are wanted.
+fn picks(frame: &Bytes, wanted: impl Fn(Seq) -> bool) -> std::vec::IntoIter<Pick> {
+    let batch = Batch::of_frame(frame).unwrap();
+    let mut position = batch.start();
+    let mut picks = Vec::new();
+    loop {
+        let offset = position.offset();
+        match batch.next(&mut position) {
+            Some((seq, _)) if wanted(seq) => picks.push(Pick { seq, offset }),
+            Some(_) => {}
+            None => return picks.into_iter(),
+        }
+    }
+}
+
+#[test]
+fn a_builder_knows_where_the_next_item_begins() {
+    let mut builder = Builder::new(1024);
+    let mut offsets = Vec::new();
+    for item in [&b"a"[..], &[7; 300], b""] {
+        offsets.push(builder.offset());
+        builder.push(put(item)).unwrap();
+    }
+    let frame = builder.seal(4, 9).unwrap();
+    let found: Vec<usize> = picks(&frame, |_| true).map(|pick| pick.offset).collect();
+    assert_eq!(found, offsets);
+}
+
+#[test]
+fn picks_that_cannot_be_are_refused() {
+    let frame = seal(&[vec![1], vec![2]], 10);
+    let at = |seq, offset| vec![Pick { seq, offset }];
+    let thin = |range, picks: Vec<Pick>| thinned(&frame, range, picks.into_iter());
+    assert!(thin(10..12, at(10, HEADER + 20)).is_some());
+    assert!(thin(10..12, at(9, HEADER + 20)).is_none());
+    assert!(thin(10..12, at(12, HEADER + 20)).is_none());
+    assert!(thin(10..12, at(10, 1000)).is_none());
+    assert!(thin(10..10, Vec::new()).is_none());
+    let twice = [at(10, HEADER + 20), at(10, HEADER + 20)].concat();
+    assert!(thin(10..12, twice).is_none());
+}
+
+#[test]
+fn malformed_thinned_batches_are_refused() {
+    let parse = |words: (u64, u64, u32), items: &[u8]| {
+        let mut body = BytesMut::new();
+        body.put_u64_le(words.0);
+        body.put_u64_le(words.1);
+        body.put_u32_le(words.2);
+        body.put_u64_le(0);
+        body.put_slice(items);
+        Frame::parse(Kind::Thinned, body.freeze())
+    };
+    assert!(parse((5, 9, 1), &[3, 1, 7]).is_ok());
+    assert_eq!(parse((5, 5, 0), &[]), Err(FrameError::Empty));
+    assert_eq!(parse((5, 4, 0), &[]), Err(FrameError::Empty));
+    let beyond = Err(FrameError::OutOfRange { index: 0 });
+    assert_eq!(parse((5, 9, 1), &[4, 1, 7]), beyond);
+    assert_eq!(
+        parse((5, 7, 3), &[0, 0, 0, 0, 0, 0]),
+        Err(FrameError::OutOfRange { index: 2 })
+    );
+    let bad = Err(FrameError::Item { index: 0 });
+    assert_eq!(parse((5, 9, 1), &[0x80, 0, 1, 7]), bad, "not the shortest");
+    let most = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0];
+    assert_eq!(parse((5, 9, 1), &most), bad, "the number overflows");
+    let more = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0];
+    assert_eq!(parse((0, 9, 1), &more), bad);
+    assert!(
+        parse(
+            (0, u64::MAX, 1),
+            &most[..10].iter().copied().chain([0]).collect::<Vec<_>>()
+        )
+        .is_err()
+    );
+    assert_eq!(
+        parse((5, 9, u32::MAX), &[]),
+        bad,
+        "no memory is taken for items"
+    );
+    assert_eq!(
+        parse((5, 9, 0), &[1]),
+        Err(FrameError::TrailingBytes { extra: 1 })
+    );
+    assert!(Header::parse([2, 27, 0, 0, 0]).is_err());
 }
 
 #[test]
@@ -188,9 +319,35 @@ proptest! {
         }
     }
 
+    /// What is picked comes out with its number, whatever the range around it; the rest is filtered.
+    #[test]
+    fn thinned_round_trip(
+        items_in in prop::collection::vec(
+            (prop::collection::vec(any::<u8>(), 0..300), any::<bool>()), 1..50),
+        first in 300..u64::MAX / 2,
+        around in (0u64..300, 0u64..300),
+    ) {
+        let all: Vec<_> = items_in.iter().map(|(item, _)| item.clone()).collect();
+        let frame = seal(&all, first);
+        let range = first - around.0..first + all.len() as u64 + around.1;
+        let wanted = |seq| items_in[(seq - first) as usize].1;
+        let thin = thinned(&frame, range.clone(), picks(&frame, wanted)).unwrap();
+        let Frame::Batch(batch) = read(&thin).unwrap() else { panic!("not a batch") };
+        let expected: Vec<_> = (first..).zip(all).filter(|(seq, _)| wanted(*seq)).collect();
+        prop_assert_eq!(u64::from(batch.count()), expected.len() as u64);
+        prop_assert_eq!(batch.filtered(), range.end - range.start - expected.len() as u64);
+        prop_assert_eq!(batch.first()..batch.end(), range);
+        prop_assert_eq!(items(&batch), expected);
+        prop_assert_eq!(batch.sent_at_us(), 99);
+        let body = thin.slice(HEADER..);
+        for cut in 0..body.len() {
+            prop_assert!(Frame::parse(Kind::Thinned, body.slice(..cut)).is_err());
+        }
+    }
+
     #[test]
     fn any_bytes_are_read_or_refused(body in prop::collection::vec(any::<u8>(), 0..200)) {
-        for kind in [Kind::Batch, Kind::Gap, Kind::End] {
+        for kind in [Kind::Batch, Kind::Thinned, Kind::Gap, Kind::End, Kind::Filter, Kind::Refused] {
             if let Ok(Frame::Batch(batch)) = Frame::parse(kind, Bytes::from(body.clone())) {
                 prop_assert_eq!(items(&batch).len(), batch.count() as usize);
             }

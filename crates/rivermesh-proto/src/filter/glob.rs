@@ -34,6 +34,13 @@ pub(super) struct Glob {
     last: u128,
 }
 
+impl Glob {
+    /// Bytes of what it points to.
+    pub(super) fn memory(&self) -> usize {
+        size_of_val(&*self.chars)
+    }
+}
+
 fn elements(pattern: &str) -> impl Iterator<Item = Element> {
     let mut chars = pattern.chars();
     let mut was_run = false;

@@ -26,6 +26,7 @@
 mod ast;
 mod check;
 mod error;
+mod fault;
 mod fields;
 mod glob;
 mod index;
@@ -37,6 +38,7 @@ mod place;
 mod plan;
 mod record;
 mod set;
+mod size;
 mod source;
 mod text;
 mod types;
@@ -51,6 +53,7 @@ use std::{fmt, sync::Arc};
 pub use self::{
     check::{CheckError, Names},
     error::ParseError,
+    fault::Fault,
     place::Place,
     plan::Plan,
     set::{Evaluator, GroupId, Set},

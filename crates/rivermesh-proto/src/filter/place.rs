@@ -29,6 +29,7 @@ pub struct Place(Box<Inner>);
 #[derive(Clone, PartialEq, Eq)]
 struct Inner {
     offset: usize,
+    end: usize,
     line: usize,
     column: usize,
     excerpt: String,
@@ -36,7 +37,7 @@ struct Inner {
 
 impl Place {
     pub(super) fn new(source: &str, span: Span) -> Self {
-        let start = source.floor_char_boundary(span.start);
+        let start = source.floor_char_boundary(span.start.min(source.len()));
         let before = &source[..start];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let line_end = source[start..]
@@ -45,6 +46,7 @@ impl Place {
         let end = source.floor_char_boundary(span.end).clamp(start, line_end);
         Self(Box::new(Inner {
             offset: start,
+            end,
             line: before.bytes().filter(|byte| *byte == b'\n').count() + 1,
             column: source[line_start..start].chars().count() + 1,
             excerpt: excerpt(
@@ -59,6 +61,12 @@ impl Place {
     #[must_use]
     pub fn offset(&self) -> usize {
         self.0.offset
+    }
+
+    /// The offset behind it, in bytes: in the same line.
+    #[must_use]
+    pub fn end(&self) -> usize {
+        self.0.end
     }
 
     /// The line, from 1.
@@ -124,6 +132,11 @@ pub(super) fn shown(text: &str) -> String {
         short.push('…');
     }
     short
+}
+
+/// Text of a peer with control characters escaped.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().flat_map(escape).collect()
 }
 
 fn escape(c: char) -> impl Iterator<Item = char> {

@@ -107,6 +107,13 @@ impl Set {
         self.by_text.is_empty()
     }
 
+    /// The number of a filter that is there.
+    #[must_use]
+    pub fn find(&self, plan: &Plan) -> Option<GroupId> {
+        let id = self.by_text.get(&plan.program().canonical)?;
+        Some(GroupId(*id))
+    }
+
     /// Takes a filter in, or counts another who asks for it if it is there already.
     pub fn insert(&mut self, plan: &Plan) -> GroupId {
         let canonical = &plan.program().canonical;
@@ -219,6 +226,12 @@ impl Set {
             }
         }
         Ok(&self.matched)
+    }
+
+    /// What the last [`evaluate`](Self::evaluate) gave; none where it failed.
+    #[must_use]
+    pub fn matched(&self) -> &[GroupId] {
+        &self.matched
     }
 }
 

@@ -83,6 +83,14 @@ impl Members {
     }
 }
 
+impl Members {
+    /// Bytes of what it points to.
+    pub(super) fn memory(&self) -> usize {
+        let texts = self.texts.iter().map(|text| text.len()).sum::<usize>();
+        size_of_val(&*self.numbers) + size_of_val(&*self.texts) + texts
+    }
+}
+
 impl<'a> FromIterator<&'a Scalar> for Members {
     fn from_iter<I: IntoIterator<Item = &'a Scalar>>(scalars: I) -> Self {
         let mut members = Self::default();

@@ -1,6 +1,6 @@
 //! Items that arrived together, handed to the program whole.
 
-use std::{fmt, iter::FusedIterator, marker::PhantomData, sync::Arc};
+use std::{fmt, iter::FusedIterator, marker::PhantomData, ops::Range, sync::Arc};
 
 use rivermesh_proto::{
     Epoch, NodeId, Seq,
@@ -25,6 +25,8 @@ pub struct Batch<T> {
     batch: batch::Batch,
     /// Items before this place have been handed out already.
     position: Position,
+    /// The number after those items, and after what is known to be left out.
+    next: Seq,
     /// Room in the inbox that is given back with the batch.
     _held: OwnedSemaphorePermit,
     item: PhantomData<fn() -> T>,
@@ -39,6 +41,7 @@ impl<T> Batch<T> {
         Self {
             source,
             position: batch.start(),
+            next: batch.first(),
             batch,
             _held: held,
             item: PhantomData,
@@ -50,6 +53,13 @@ impl<T> Batch<T> {
     #[expect(clippy::len_without_is_empty, reason = "a batch is never empty")]
     pub fn len(&self) -> usize {
         left(&self.batch, &self.position)
+    }
+
+    /// The numbers it speaks for, among them those of its items. The others were left out by the
+    /// filter.
+    #[must_use]
+    pub fn range(&self) -> Range<Seq> {
+        self.next..self.batch.end()
     }
 
     /// The node that sent the items.
@@ -84,8 +94,20 @@ impl<T> Batch<T> {
     #[inline]
     pub(super) fn pop(&mut self) -> Option<(Seq, Payload<'_>)> {
         let (seq, data) = self.batch.next(&mut self.position)?;
+        self.next = seq + 1;
         let schema = self.source.schema.as_ref();
         Some((seq, Payload::new(self.batch.body(), data, schema)))
+    }
+
+    /// Passes over what the filter left out before the next item, or behind the last.
+    #[inline]
+    pub(super) fn pass_filtered(&mut self) -> Option<Range<Seq>> {
+        if self.batch.filtered() == 0 {
+            return None;
+        }
+        let to = self.first().unwrap_or(self.batch.end());
+        let from = std::mem::replace(&mut self.next, to);
+        (from < to).then_some(from..to)
     }
 
     /// The number of the first item, if there is one.

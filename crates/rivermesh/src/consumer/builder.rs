@@ -11,6 +11,7 @@ use super::{
     inbox,
     receiver::Wish,
     status::{Roster, Status},
+    wanted::{self, FilterError, Wanted},
     worker::Worker,
 };
 use crate::{
@@ -28,6 +29,9 @@ pub enum ConsumeError {
     /// The items' shape is not known or cannot be carried.
     #[error("the shape of the stream's items cannot be told")]
     Schema(#[source] SchemaError),
+    /// The filter is not one, or does not fit the items.
+    #[error("the filter cannot be used")]
+    Filter(#[source] FilterError),
     /// The node has shut down.
     #[error("the node has shut down")]
     ShutDown,
@@ -40,6 +44,7 @@ pub struct Builder<T> {
     producers: Producers,
     stream: Option<String>,
     lag: Lag,
+    filter: Option<String>,
     require: Vec<Predicate>,
     online_when: Condition,
     buffer_bytes: u32,
@@ -62,6 +67,7 @@ impl<T: Datum> Builder<T> {
             producers,
             stream: None,
             lag: Lag::default(),
+            filter: None,
             require: Vec::new(),
             online_when: Condition::always(),
             buffer_bytes: 1024 * 1024,
@@ -73,6 +79,28 @@ impl<T: Datum> Builder<T> {
     /// The stream's name. Default: the name of the item's type.
     pub fn stream(mut self, name: impl Into<String>) -> Self {
         self.stream = Some(name.into());
+        self
+    }
+
+    /// Which items are wanted; by default all. The filter is evaluated at the producers, which send
+    /// nothing else. The book's chapter on filters has the language. It can be changed later, by
+    /// [`Consumer::set_filter`].
+    ///
+    /// ```no_run
+    /// # use rivermesh::{Datum, Node};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize, Datum)]
+    /// # struct Reading { origin: String, temp: f32 }
+    /// # async fn example(node: &Node) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut warm = node
+    ///     .consumer::<Reading>()
+    ///     .filter("temp > 86.0 && origin in ['JFK', 'LGA']")
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn filter(mut self, source: impl Into<String>) -> Self {
+        self.filter = Some(source.into());
         self
     }
 
@@ -117,14 +145,20 @@ impl<T: Datum> Builder<T> {
     /// Begins to follow the stream's producers.
     ///
     /// # Errors
-    /// When the name or the shape cannot be used, or the node has shut down.
+    /// When the name, the shape or the filter cannot be used, or the node has shut down.
     pub fn build(self) -> Result<Consumer<T>, ConsumeError> {
         let name = self.stream.as_deref().unwrap_or(T::NAME);
         let name = StreamName::new(name).map_err(ConsumeError::Name)?;
         let schema = T::schema().map_err(ConsumeError::Schema)?;
+        let filter = self
+            .filter
+            .map(|source| wanted::read(&source, schema.as_deref()).map(Arc::new))
+            .transpose()
+            .map_err(ConsumeError::Filter)?;
         if self.producers.tasks().token().is_cancelled() {
             return Err(ConsumeError::ShutDown);
         }
+        let (want, wanted) = watch::channel(Wanted { change: 0, filter });
         let (inbox, outlet) = inbox::new(self.buffer_bytes);
         let tasks = self.producers.tasks().part();
         let roster = Arc::new(Roster::default());
@@ -139,6 +173,7 @@ impl<T: Datum> Builder<T> {
                 schema,
                 lag: self.lag,
                 retry: self.retry,
+                wanted,
             }),
             require: self.require,
             online_when: self.online_when,
@@ -153,6 +188,7 @@ impl<T: Datum> Builder<T> {
         Ok(Consumer::new(
             name,
             outlet,
+            want,
             watch,
             roster,
             tasks.token().clone(),

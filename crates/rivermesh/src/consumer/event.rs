@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use rivermesh_proto::{
     Epoch, NodeId, Seq,
+    filter::{FilterSource, Place},
     schema::Difference,
     subscribe::{LagSet, Refusal},
 };
@@ -52,6 +53,28 @@ pub enum Event<T> {
         from: Seq,
         /// The one after the last.
         to: Seq,
+    },
+    /// The filter leaves out the items `from..to` of a producer. Only with a filter; together with
+    /// items and what was missed it accounts for every number.
+    Filtered {
+        /// The node that sent them.
+        producer: NodeId,
+        /// The life of the stream.
+        epoch: Epoch,
+        /// The first one.
+        from: Seq,
+        /// The one after the last.
+        to: Seq,
+    },
+    /// The filter that was set last holds at a producer from an item on. What comes before that
+    /// was chosen by an older one.
+    FilterChanged {
+        /// The node.
+        producer: NodeId,
+        /// The life of the stream.
+        epoch: Epoch,
+        /// The first item that it holds for.
+        seq: Seq,
     },
     /// A producer that was followed began anew; its items count from 0 again, as the
     /// [`Joined`](Event::Joined) that follows says. Whatever of its old life was not received by
@@ -117,6 +140,8 @@ pub enum LeaveReason {
     Revoked,
     /// This consumer fell behind, and had asked to be disconnected then. It subscribes anew.
     Lagged,
+    /// It does not take the filter that was set. It is asked again when another one is set.
+    Refused,
 }
 
 /// A producer did not take a subscription.
@@ -146,6 +171,19 @@ pub enum SubscribeError {
         /// What it allows.
         allowed: LagSet,
     },
+    /// It does not take the filter.
+    #[error("the producer refuses the filter: {place}: {reason}")]
+    Filter {
+        /// Where the filter is at fault.
+        place: Place,
+        /// What is wrong with it, in the producer's words.
+        reason: String,
+        /// The names that exist there, where one was not found, the nearest first; at most 8.
+        exists: Vec<String>,
+    },
+    /// It has no room for another filter.
+    #[error("the producer has no room for another filter")]
+    FiltersFull,
     /// It does not produce the stream, for this node at least.
     #[error("the node does not produce the stream")]
     UnknownStream,
@@ -155,7 +193,22 @@ pub enum SubscribeError {
 }
 
 impl SubscribeError {
-    pub(super) fn of(refusal: &Refusal, stream: &str, difference: Option<Difference>) -> Self {
+    /// The message and, where a filter is at fault, the place in it on two further lines.
+    #[must_use]
+    pub fn report(&self) -> String {
+        match self {
+            Self::Filter { place, .. } => format!("{self}\n{}", place.excerpt()),
+            _ => self.to_string(),
+        }
+    }
+
+    /// `filter` is the one that was asked for.
+    pub(super) fn of(
+        refusal: &Refusal,
+        stream: &str,
+        difference: Option<Difference>,
+        filter: Option<&FilterSource>,
+    ) -> Self {
         match (refusal, difference) {
             (Refusal::Schema { .. }, Some(difference)) => Self::Schema {
                 stream: stream.to_owned(),
@@ -165,6 +218,12 @@ impl SubscribeError {
             (Refusal::NotAdmitted, _) => Self::NotAdmitted,
             (Refusal::LagNotAllowed { allowed }, _) => Self::LagNotAllowed { allowed: *allowed },
             (Refusal::UnknownStream, _) => Self::UnknownStream,
+            (Refusal::Filter { fault }, _) => Self::Filter {
+                place: fault.place(filter.map_or("", FilterSource::as_str)),
+                reason: fault.reason(),
+                exists: fault.exists(),
+            },
+            (Refusal::FiltersFull, _) => Self::FiltersFull,
             _ => Self::Busy,
         }
     }

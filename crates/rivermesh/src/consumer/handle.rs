@@ -2,13 +2,14 @@
 
 use std::{
     fmt,
+    ops::Range,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use futures::Stream;
-use rivermesh_proto::StreamName;
+use rivermesh_proto::{Epoch, NodeId, Seq, StreamName};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ use super::{
     event::{Delivery, Event},
     inbox::Message,
     status::{Followed, Roster, Stats, Status},
+    wanted::{self, FilterError, Wanted},
 };
 use crate::{Condition, Datum};
 
@@ -33,6 +35,7 @@ pub struct Consumer<T: Datum> {
     inbox: mpsc::Receiver<Message>,
     /// The batch that is being handed out.
     current: Option<Batch<T>>,
+    want: watch::Sender<Wanted>,
     stats: Stats,
     status: watch::Receiver<Status>,
     roster: Arc<Roster>,
@@ -62,6 +65,7 @@ impl<T: Datum> Consumer<T> {
     pub(super) fn new(
         stream: StreamName,
         inbox: mpsc::Receiver<Message>,
+        want: watch::Sender<Wanted>,
         status: watch::Receiver<Status>,
         roster: Arc<Roster>,
         cancel: CancellationToken,
@@ -70,6 +74,7 @@ impl<T: Datum> Consumer<T> {
             stream,
             inbox,
             current: None,
+            want,
             stats: Stats::default(),
             status,
             roster,
@@ -152,8 +157,9 @@ impl<T: Datum> Consumer<T> {
     /// The next batch or event, in the order of [`next_event`](Consumer::next_event), with which it
     /// may be mixed; `None` when the node has shut down and everything that had arrived was taken.
     ///
-    /// A batch comes as [`Event::Item`] with the number of its first item. Never gives
-    /// [`Event::Undecodable`].
+    /// A batch comes as [`Event::Item`] with the number of its first item. What a filter left out
+    /// around its items is told by the batch ([`Batch::range`]), and by [`Event::Filtered`] only
+    /// where nothing is left. Never gives [`Event::Undecodable`].
     ///
     /// If this is cancelled, nothing is lost.
     pub async fn next_batch_event(&mut self) -> Option<Event<Batch<T>>> {
@@ -171,6 +177,37 @@ impl<T: Datum> Consumer<T> {
     /// Items and events as a stream.
     pub fn events(self) -> Events<T> {
         Events(self)
+    }
+
+    /// Changes the filter, or with `None` takes all items. The subscriptions stay: each producer
+    /// goes over to the new filter at some item and says at which ([`Event::FilterChanged`]), so
+    /// that every item is held against the old filter or the new one. What is on its way was chosen
+    /// by the old one.
+    ///
+    /// Of several changes in quick succession a producer may see the last alone. A producer that
+    /// refuses the filter is left ([`Event::Refused`] and
+    /// [`LeaveReason::Refused`](super::LeaveReason::Refused)), and asked again when another filter
+    /// is set.
+    ///
+    /// # Errors
+    /// When the filter is none, or does not fit the consumer's type; the old one holds then.
+    pub fn set_filter<'a>(&self, source: impl Into<Option<&'a str>>) -> Result<(), FilterError> {
+        let filter = match source.into() {
+            // The type had a schema when the consumer was made, and keeps it.
+            Some(source) => Some(wanted::read(source, T::schema().ok().flatten().as_deref())?),
+            None => None,
+        };
+        self.want.send_modify(|wanted| {
+            wanted.change = wanted.change.wrapping_add(1);
+            wanted.filter = filter.map(Arc::new);
+        });
+        Ok(())
+    }
+
+    /// The filter that was set last; `None` for all items.
+    pub fn filter(&self) -> Option<String> {
+        let wanted = self.want.borrow();
+        wanted.filter.as_ref().map(|source| source.to_string())
     }
 
     /// The stream's name.
@@ -240,7 +277,7 @@ impl<T: Datum> Consumer<T> {
 
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event<Batch<T>>>> {
         loop {
-            let batch = match self.current.take() {
+            let mut batch = match self.current.take() {
                 Some(batch) => batch,
                 None => match ready!(self.poll_message(cx)) {
                     Some(Arrived::Batch(batch)) => batch,
@@ -250,7 +287,9 @@ impl<T: Datum> Consumer<T> {
             };
             // One whose last item has just been taken is only thrown away with the next call.
             if let Some(seq) = batch.first() {
-                self.stats.items += batch.len() as u64;
+                let (items, range) = (batch.len() as u64, batch.range());
+                self.stats.items += items;
+                self.stats.filtered += range.end - range.start - items;
                 return Poll::Ready(Some(Event::Item(Delivery {
                     producer: batch.producer(),
                     epoch: batch.epoch(),
@@ -258,6 +297,10 @@ impl<T: Datum> Consumer<T> {
                     sent_at_us: batch.sent_at_us(),
                     item: batch,
                 })));
+            }
+            if let Some(filtered) = batch.pass_filtered() {
+                let (producer, epoch) = (batch.producer(), batch.epoch());
+                return Poll::Ready(Some(self.filtered(producer, epoch, filtered)));
             }
         }
     }
@@ -279,6 +322,11 @@ impl<T: Datum> Consumer<T> {
                     to,
                 })
             }
+            Message::FilterChanged { source, seq } => Arrived::Event(Event::FilterChanged {
+                producer: source.producer,
+                epoch: source.epoch,
+                seq,
+            }),
             Message::Reset { producer, old, new } => {
                 Arrived::Event(Event::Reset { producer, old, new })
             }
@@ -310,6 +358,10 @@ impl<T: Datum> Consumer<T> {
     #[inline]
     fn decode_next(&mut self) -> Option<Event<T>> {
         let current = self.current.as_mut()?;
+        if let Some(filtered) = current.pass_filtered() {
+            let (producer, epoch) = (current.producer(), current.epoch());
+            return Some(self.filtered(producer, epoch, filtered));
+        }
         let (producer, epoch) = (current.producer(), current.epoch());
         let sent_at_us = current.sent_at_us();
         let Some((seq, payload)) = current.pop() else {
@@ -337,6 +389,18 @@ impl<T: Datum> Consumer<T> {
                 }
             }
         })
+    }
+
+    #[cold]
+    fn filtered<E>(&mut self, producer: NodeId, epoch: Epoch, numbers: Range<Seq>) -> Event<E> {
+        let (from, to) = (numbers.start, numbers.end);
+        self.stats.filtered += to - from;
+        Event::Filtered {
+            producer,
+            epoch,
+            from,
+            to,
+        }
     }
 
     /// An event that a program which only takes items does not see.

@@ -36,6 +36,10 @@ pub(super) enum Message {
         from: Seq,
         to: Seq,
     },
+    FilterChanged {
+        source: Arc<Source>,
+        seq: Seq,
+    },
     Reset {
         producer: NodeId,
         old: Epoch,

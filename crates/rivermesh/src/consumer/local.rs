@@ -6,14 +6,16 @@ use bytes::Bytes;
 use rivermesh_proto::{
     batch::{self, Frame, Header},
     catalog::Peer,
-    subscribe::{Start, Subscribe},
+    subscribe::Refusal,
 };
+use tokio::sync::watch;
 
 use super::{
     event::{LeaveReason, SubscribeError},
     inbox::{Dropped, Inbox, Message, Source},
     receiver::{Outcome, Place, Wish},
     status::{Progress, Roster},
+    wanted::Wanted,
 };
 use crate::producer::{
     core::Core,
@@ -29,6 +31,15 @@ pub(super) struct Local {
     pub(super) progress: Arc<Progress>,
     pub(super) roster: Arc<Roster>,
     pub(super) place: Option<Place>,
+    /// The change of the filter that holds, as the program knows.
+    pub(super) change: u32,
+}
+
+/// How one subscription ended.
+enum End {
+    Left(LeaveReason),
+    /// A filter that was changed to is not taken.
+    Refused(Refusal, Wanted),
 }
 
 impl Local {
@@ -37,38 +48,33 @@ impl Local {
         let mut failures = 0;
         let mut last = None;
         loop {
-            let ask = Subscribe {
-                stream: self.wish.stream.clone(),
-                fingerprint: self.wish.fingerprint,
-                start: self.place.map_or(Start::Latest, |p| Start::Resume {
-                    epoch: p.epoch,
-                    next: p.next,
-                }),
-                lag: self.wish.lag,
-            };
+            let (mut changes, wanted, ask) = self.wish.ask(self.place);
             let refusal = match self.core.admit(&self.me, &ask) {
                 Ok((feed, accepted)) => {
                     self.core.confirm(feed.sub());
                     (failures, last) = (0, None);
-                    let end = self.follow(feed, accepted.start).await;
+                    let begin = (accepted.start, wanted.change);
+                    let end = self.follow(feed, begin, &mut changes).await;
                     self.roster.set(self.me.id(), false);
                     match end {
-                        Ok(LeaveReason::Ended) => return Outcome::Ended,
-                        Ok(_) => {
+                        Ok(End::Left(LeaveReason::Ended)) => return Outcome::Ended,
+                        Ok(End::Left(_)) => {
                             self.place = None;
                             self.progress.joined.store(false, Ordering::Relaxed);
+                            None
                         }
+                        Ok(End::Refused(refusal, wanted)) => Some((refusal, wanted)),
                         Err(Dropped) => return Outcome::Dropped,
                     }
-                    None
                 }
-                Err(refusal) => Some(refusal),
+                Err(refusal) => Some((refusal, wanted)),
             };
-            if let Some(refusal) = refusal {
+            if let Some((refusal, wanted)) = refusal {
                 let theirs = &self.core.schema;
                 let ours = self.wish.schema.as_ref();
                 let difference = ours.and_then(|ours| rivermesh_proto::schema::diff(ours, theirs));
-                let error = SubscribeError::of(&refusal, self.wish.stream.as_str(), difference);
+                let (stream, filter) = (self.wish.stream.as_str(), wanted.filter.as_deref());
+                let error = SubscribeError::of(&refusal, stream, difference, filter);
                 if last.as_ref() != Some(&error) {
                     let producer = self.me.id();
                     let message = Message::Refused {
@@ -81,7 +87,11 @@ impl Local {
                     last = Some(error);
                 }
                 if !refusal.is_retryable() {
-                    return Outcome::Hopeless;
+                    if self.place.is_some() && self.left(LeaveReason::Refused).await.is_err() {
+                        return Outcome::Dropped;
+                    }
+                    let change = wanted.change;
+                    return Outcome::Hopeless { change };
                 }
                 if self.core.is_closed() {
                     return Outcome::Ended;
@@ -92,7 +102,12 @@ impl Local {
         }
     }
 
-    async fn follow(&mut self, mut feed: Feed, start: u64) -> Result<LeaveReason, Dropped> {
+    async fn follow(
+        &mut self,
+        mut feed: Feed,
+        (start, change): (u64, u32),
+        changes: &mut watch::Receiver<Wanted>,
+    ) -> Result<End, Dropped> {
         let (producer, epoch) = (self.me.id(), self.core.epoch);
         let schema = self
             .wish
@@ -114,24 +129,41 @@ impl Local {
                 })
                 .await?;
         }
+        self.changed(&source, change, start).await?;
         self.moved(start);
         self.roster.set(producer, true);
         let cut = feed.cut().clone();
         let mut frames: Vec<Bytes> = Vec::new();
         let reason = 'follow: loop {
             frames.clear();
-            match feed.pull(&mut frames) {
+            let wanted = match changes.has_changed() {
+                Ok(true) => Some(changes.borrow_and_update().clone()),
+                _ => None,
+            };
+            let pulled = match &wanted {
+                Some(wanted) => match feed.refilter(wanted.filter.as_deref(), &mut frames) {
+                    Ok(_) => Pull::Frames,
+                    Err(refusal) => return Ok(End::Refused(refusal, wanted.clone())),
+                },
+                None => feed.pull(&mut frames),
+            };
+            match pulled {
                 Pull::Frames => {}
                 Pull::Nothing => {
                     tokio::select! {
                         biased;
                         () = cut.cancelled() => break LeaveReason::Revoked,
                         () = self.inbox.dropped() => return Err(Dropped),
+                        Ok(()) = changes.changed() => {
+                            changes.mark_changed();
+                            continue;
+                        }
                         () = feed.ready() => continue,
                     }
                 }
                 Pull::Ended => break LeaveReason::Ended,
                 Pull::Lagged => break LeaveReason::Lagged,
+                Pull::Refused(_) => break LeaveReason::Refused,
             }
             for frame in &frames {
                 tokio::select! {
@@ -140,17 +172,41 @@ impl Local {
                     taken = self.take(&source, frame) => taken?,
                 }
             }
+            if let Some(Wanted { change, .. }) = wanted {
+                self.changed(&source, change, feed.next()).await?;
+            }
         };
         // The program may take long to read on; the subscription does not wait for that.
         drop(feed);
+        self.left(reason).await?;
+        Ok(End::Left(reason))
+    }
+
+    async fn left(&self, reason: LeaveReason) -> Result<(), Dropped> {
+        let (producer, epoch) = (self.me.id(), self.core.epoch);
+        let left = Message::Left {
+            producer,
+            epoch,
+            reason,
+        };
+        self.inbox.message(left).await
+    }
+
+    /// Tells the program from where on a filter holds, unless it knows.
+    async fn changed(
+        &mut self,
+        source: &Arc<Source>,
+        change: u32,
+        seq: u64,
+    ) -> Result<(), Dropped> {
+        let known = std::mem::replace(&mut self.change, change);
+        if known == change || self.place.is_none() {
+            return Ok(());
+        }
+        let source = Arc::clone(source);
         self.inbox
-            .message(Message::Left {
-                producer,
-                epoch,
-                reason,
-            })
-            .await?;
-        Ok(reason)
+            .message(Message::FilterChanged { source, seq })
+            .await
     }
 
     async fn take(&mut self, source: &Arc<Source>, frame: &Bytes) -> Result<(), Dropped> {
@@ -179,7 +235,8 @@ impl Local {
                     })
                     .await
             }
-            Ok(Frame::End { .. }) | Err(_) => Ok(()),
+            // Its end and its filter are told to us without frames.
+            Ok(Frame::End { .. } | Frame::Filter { .. } | Frame::Refused(_)) | Err(_) => Ok(()),
         }
     }
 

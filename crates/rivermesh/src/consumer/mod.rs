@@ -10,6 +10,7 @@
 //! | `worker` | the task per consumer: which producers to follow |
 //! | `receiver` | the task per producer followed: subscribing, resuming, reading |
 //! | `local` | the same for a producer on this node, without the network |
+//! | `wanted` | which items are wanted: the filter and its changes |
 //! | `status` | what a program can see |
 
 mod batch;
@@ -20,6 +21,7 @@ mod inbox;
 mod local;
 mod receiver;
 mod status;
+mod wanted;
 mod worker;
 
 pub use self::{
@@ -28,6 +30,7 @@ pub use self::{
     event::{Delivery, Event, LeaveReason, SubscribeError},
     handle::{Consumer, Events, TryRecvError},
     status::{Followed, Stats, Status},
+    wanted::FilterError,
 };
 
 #[cfg(test)]

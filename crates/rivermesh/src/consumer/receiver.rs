@@ -1,6 +1,7 @@
 //! The task per producer followed: subscribing, resuming, reading.
 
 use std::{
+    convert::Infallible,
     pin::pin,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -14,7 +15,7 @@ use rivermesh_proto::{
     code::Code,
     limits,
     schema::{self, Schema},
-    subscribe::{Accepted, Lag, Refusal, Reply, Start, Subscribe},
+    subscribe::{Accepted, Lag, Refusal, Reply, Start, Subscribe, Update},
     wire::StreamKind,
 };
 use tokio::{sync::watch, time::timeout};
@@ -24,9 +25,10 @@ use super::{
     event::{LeaveReason, SubscribeError},
     inbox::{Dropped, Inbox, Message, Source},
     status::{Progress, Roster},
+    wanted::Wanted,
 };
 use crate::{
-    net::{Peers, ReadError, Reader},
+    net::{Peers, ReadError, Reader, Writer},
     stream::Retry,
 };
 
@@ -39,6 +41,26 @@ pub(super) struct Wish {
     pub(super) fingerprint: Option<Fingerprint>,
     pub(super) lag: Lag,
     pub(super) retry: Retry,
+    pub(super) wanted: watch::Receiver<Wanted>,
+}
+
+impl Wish {
+    /// What is wanted now, and the request for it.
+    pub(super) fn ask(&self, place: Option<Place>) -> (watch::Receiver<Wanted>, Wanted, Subscribe) {
+        let mut changes = self.wanted.clone();
+        let wanted = changes.borrow_and_update().clone();
+        let ask = Subscribe {
+            stream: self.stream.clone(),
+            fingerprint: self.fingerprint,
+            start: place.map_or(Start::Latest, |Place { epoch, next }| Start::Resume {
+                epoch,
+                next,
+            }),
+            lag: self.lag,
+            filter: wanted.filter.as_deref().cloned(),
+        };
+        (changes, wanted, ask)
+    }
 }
 
 /// How far a producer has been followed: what is needed to go on from there.
@@ -53,8 +75,9 @@ pub(super) struct Place {
 pub(super) enum Outcome {
     /// The producer ended this life of the stream.
     Ended,
-    /// Asking again cannot help until the producer's entry changes.
-    Hopeless,
+    /// Asking again cannot help until the producer's entry changes, or another filter is wanted than
+    /// that of this change.
+    Hopeless { change: u32 },
     /// The program dropped its consumer.
     Dropped,
 }
@@ -75,6 +98,8 @@ pub(super) struct Receiver {
     pub(super) progress: Arc<Progress>,
     pub(super) roster: Arc<Roster>,
     pub(super) place: Option<Place>,
+    /// The change of the filter that holds, as the program knows.
+    pub(super) change: u32,
 }
 
 /// What a producer's entry says that another attempt depends on.
@@ -91,6 +116,8 @@ enum End {
     Lost,
     /// The producer said so.
     Said(LeaveReason),
+    /// The producer does not take a filter that was changed.
+    Refused(Refusal),
     Outcome(Outcome),
 }
 
@@ -118,7 +145,7 @@ impl Receiver {
                     self.progress.joined.store(false, Ordering::Relaxed);
                     failures = failures.max(1);
                 }
-                End::Lost => {}
+                End::Lost | End::Refused(_) => {}
             }
             if failures > 0 {
                 self.pause(failures, seen).await;
@@ -178,18 +205,7 @@ impl Receiver {
                 return End::Lost;
             }
         };
-        let start = self
-            .place
-            .map_or(Start::Latest, |Place { epoch, next }| Start::Resume {
-                epoch,
-                next,
-            });
-        let ask = Subscribe {
-            stream: self.wish.stream.clone(),
-            fingerprint: self.wish.fingerprint,
-            start,
-            lag: self.wish.lag,
-        };
+        let (changes, wanted, ask) = self.wish.ask(self.place);
         let opened = timeout(limits::HANDSHAKE_PHASE, link.open(StreamKind::Subscribe));
         let Ok(Ok((mut writer, mut reader))) = opened.await else {
             return End::Lost;
@@ -205,22 +221,32 @@ impl Receiver {
         };
         let accepted = match reply {
             Reply::Accepted(accepted) => accepted,
-            Reply::Refused(refusal) => return self.refused(&refusal, refused).await,
+            Reply::Refused(refusal) => return self.refused(&refusal, &wanted, refused).await,
         };
         let begun = Instant::now();
         *refused = None;
-        let source = match self.accepted(accepted).await {
+        let source = match self.accepted(accepted, wanted.change).await {
             Ok(source) => source,
             Err(end) => {
                 reader.stop(Code::BadFrame);
                 return end;
             }
         };
-        // Our side's end tells the producer that we know where we begin. From here on, what is not
-        // received is missed.
-        writer.finish();
         self.roster.set(self.producer, true);
-        let end = self.read(&mut reader, &source).await;
+        let end = tokio::select! {
+            biased;
+            end = self.read(&mut reader, &source) => end,
+            never = speak(&mut writer, changes) => match never {},
+        };
+        if let End::Refused(refusal) = &end {
+            self.roster.set(self.producer, false);
+            let wanted = self.wish.wanted.borrow().clone();
+            let end = self.refused(refusal, &wanted, refused).await;
+            if matches!(end, End::Outcome(Outcome::Hopeless { .. })) {
+                let _ = self.left(LeaveReason::Refused).await;
+            }
+            return end;
+        }
         // A producer that accepts and then breaks off is no better than one that cannot be reached.
         if begun.elapsed() >= self.wish.retry.max {
             *failures = 0;
@@ -231,14 +257,20 @@ impl Receiver {
         end
     }
 
-    async fn refused(&self, refusal: &Refusal, last: &mut Option<SubscribeError>) -> End {
+    async fn refused(
+        &self,
+        refusal: &Refusal,
+        wanted: &Wanted,
+        last: &mut Option<SubscribeError>,
+    ) -> End {
         let difference = match (refusal, &self.wish.schema) {
             (Refusal::Schema { schema: theirs }, Some(ours)) => Schema::from_bytes(theirs)
                 .ok()
                 .and_then(|theirs| schema::diff(ours, &theirs)),
             _ => None,
         };
-        let error = SubscribeError::of(refusal, self.wish.stream.as_str(), difference);
+        let (stream, filter) = (self.wish.stream.as_str(), wanted.filter.as_deref());
+        let error = SubscribeError::of(refusal, stream, difference, filter);
         if last.as_ref() != Some(&error) {
             warn!(producer = %self.producer.fmt_short(), %error, "subscription refused");
             let message = Message::Refused {
@@ -253,12 +285,13 @@ impl Receiver {
         if refusal.is_retryable() {
             End::Lost
         } else {
-            End::Outcome(Outcome::Hopeless)
+            let change = wanted.change;
+            End::Outcome(Outcome::Hopeless { change })
         }
     }
 
     /// Reports how the subscription begins, compared with where the last one ended.
-    async fn accepted(&mut self, accepted: Accepted) -> Result<Arc<Source>, End> {
+    async fn accepted(&mut self, accepted: Accepted, change: u32) -> Result<Arc<Source>, End> {
         let Accepted {
             epoch,
             start,
@@ -270,7 +303,7 @@ impl Receiver {
             Ok(schema) => schema.map(Arc::new),
             Err(error) => {
                 debug!(producer = %producer.fmt_short(), %error, "the producer's schema is malformed");
-                return Err(End::Outcome(Outcome::Hopeless));
+                return Err(End::Outcome(Outcome::Hopeless { change }));
             }
         };
         let source = Arc::new(Source {
@@ -307,6 +340,12 @@ impl Receiver {
             })
             .await?;
         }
+        let known = std::mem::replace(&mut self.change, change);
+        if self.place.is_some() && known != change {
+            let source = Arc::clone(&source);
+            let seq = expected;
+            self.tell(Message::FilterChanged { source, seq }).await?;
+        }
         self.moved(epoch, expected);
         if start > expected {
             self.missed(&source, expected, start)
@@ -342,7 +381,9 @@ impl Receiver {
             let taken = match frame {
                 Frame::Batch(batch) => self.batch(source, batch).await,
                 Frame::Gap { from, to } => self.missed(source, from, to).await,
+                Frame::Filter { change, from } => self.changed(source, change, from).await,
                 Frame::End { code } => return End::Said(reason(code)),
+                Frame::Refused(refusal) => return End::Refused(refusal),
             };
             if taken.is_err() {
                 return End::Outcome(Outcome::Dropped);
@@ -368,6 +409,19 @@ impl Receiver {
             .await
     }
 
+    async fn changed(
+        &mut self,
+        source: &Arc<Source>,
+        change: u32,
+        seq: Seq,
+    ) -> Result<(), Dropped> {
+        self.change = change;
+        let source = Arc::clone(source);
+        self.inbox
+            .message(Message::FilterChanged { source, seq })
+            .await
+    }
+
     fn moved(&mut self, epoch: Epoch, next: Seq) {
         let place = Place { epoch, next };
         self.place = Some(place);
@@ -388,6 +442,25 @@ impl Receiver {
             }
             _ => End::Lost,
         }
+    }
+}
+
+/// Tells a producer that we know where we begin, because from here on what is not received is missed;
+/// and then of each change of the filter.
+async fn speak(writer: &mut Writer, mut changes: watch::Receiver<Wanted>) -> Infallible {
+    let mut update = Update::Ready;
+    loop {
+        // An error is seen by who reads, and so is the end of the consumer.
+        if writer.message(&update, limits::CONTROL).await.is_err()
+            || changes.changed().await.is_err()
+        {
+            return std::future::pending().await;
+        }
+        let wanted = changes.borrow_and_update().clone();
+        update = Update::Filter {
+            change: wanted.change,
+            filter: wanted.filter.as_deref().cloned(),
+        };
     }
 }
 

@@ -31,6 +31,9 @@ pub struct Status {
 pub struct Stats {
     /// Items handed to the program.
     pub items: u64,
+    /// Items that the filter left out, as far as the producers have told: at the latest a second
+    /// after they were sent, while the connection takes anything.
+    pub filtered: u64,
     /// Items reported as missed.
     pub missed: u64,
     /// Items that could not be decoded.
@@ -51,6 +54,8 @@ pub struct Followed {
     pub connected_for: Duration,
     /// Items received, whether or not the program has taken them.
     pub items: u64,
+    /// Items that the filter left out.
+    pub filtered: u64,
     /// Bytes of frames received.
     pub bytes: u64,
     /// Items reported as missed.
@@ -64,6 +69,7 @@ pub(super) struct Progress {
     pub(super) epoch: AtomicU64,
     pub(super) next: AtomicU64,
     pub(super) items: AtomicU64,
+    pub(super) filtered: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) missed: AtomicU64,
     /// Whether the program was told that the producer is followed.
@@ -77,6 +83,7 @@ impl Progress {
             epoch: AtomicU64::new(0),
             next: AtomicU64::new(0),
             items: AtomicU64::new(0),
+            filtered: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             missed: AtomicU64::new(0),
             joined: AtomicBool::new(false),
@@ -94,6 +101,7 @@ impl Progress {
     pub(super) fn took(&self, batch: &Batch) {
         self.items
             .fetch_add(u64::from(batch.count()), Ordering::Relaxed);
+        self.filtered.fetch_add(batch.filtered(), Ordering::Relaxed);
         self.bytes
             .fetch_add(batch.body().len() as u64, Ordering::Relaxed);
     }
@@ -105,6 +113,7 @@ impl Progress {
             next: self.next.load(Ordering::Relaxed),
             connected_for: self.since.elapsed(),
             items: self.items.load(Ordering::Relaxed),
+            filtered: self.filtered.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
             missed: self.missed.load(Ordering::Relaxed),
         }

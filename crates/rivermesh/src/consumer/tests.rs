@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Batch, Consumer, Event, LeaveReason, Status,
     inbox::{self, Inbox, Message, Source},
+    wanted::Wanted,
 };
 use crate::{Datum, SecretKey};
 
@@ -22,9 +23,10 @@ const ROOM: u32 = 1024 * 1024;
 fn consumer<T: Datum>(room: u32) -> (Inbox, Consumer<T>) {
     let (inbox, outlet) = inbox::new(room);
     let (_, status) = watch::channel(Status::default());
+    let (want, _) = watch::channel(Wanted::default());
     let name = StreamName::new("test").unwrap();
     let cancel = CancellationToken::new();
-    let consumer = Consumer::new(name, outlet, status, Arc::default(), cancel);
+    let consumer = Consumer::new(name, outlet, want, status, Arc::default(), cancel);
     (inbox, consumer)
 }
 

@@ -45,8 +45,12 @@ pub(super) struct Worker {
 enum State {
     /// A receiver follows it; the sender ends that, with the reason to give.
     Followed(Option<oneshot::Sender<LeaveReason>>),
-    /// There is no point in asking while it announces this.
-    Resting { announced: (Epoch, Fingerprint) },
+    /// There is no point in asking while it announces this, or, where it has refused, while nothing
+    /// else is wanted of it either.
+    Resting {
+        announced: (Epoch, Fingerprint),
+        refused: bool,
+    },
 }
 
 /// A receiver's end.
@@ -58,6 +62,7 @@ impl Worker {
         let mut states: HashMap<NodeId, State> = HashMap::new();
         // Dropped with this task, and all receivers with it.
         let mut receivers: JoinSet<Ended> = JoinSet::new();
+        let mut wanted = self.wish.wanted.clone();
         loop {
             let snapshot = self.catalog.borrow_and_update().clone();
             self.follow(&snapshot, &mut states, &mut receivers);
@@ -66,6 +71,9 @@ impl Worker {
                 () = self.inbox.dropped() => return,
                 changed = self.catalog.changed() => if changed.is_err() { return },
                 () = self.roster.changed.notified() => {}
+                Ok(()) = wanted.changed() => {
+                    states.retain(|_, state| !matches!(state, State::Resting { refused: true, .. }));
+                }
                 Some(ended) = receivers.join_next() => match ended {
                     Ok(ended) => self.on_ended(ended, &mut states),
                     Err(panic) => {
@@ -82,8 +90,18 @@ impl Worker {
         let (producer, announced, outcome) = ended;
         self.roster.leave(producer);
         match outcome {
-            Some(Outcome::Ended | Outcome::Hopeless) => {
-                states.insert(producer, State::Resting { announced });
+            Some(Outcome::Ended) => {
+                let refused = false;
+                states.insert(producer, State::Resting { announced, refused });
+            }
+            Some(Outcome::Hopeless { change }) => {
+                if change == self.wish.wanted.borrow().change {
+                    let refused = true;
+                    states.insert(producer, State::Resting { announced, refused });
+                } else {
+                    // It refused what is not wanted any more.
+                    states.remove(&producer);
+                }
             }
             Some(Outcome::Dropped) | None => {
                 states.remove(&producer);
@@ -124,10 +142,15 @@ impl Worker {
             let announced = (advert.epoch, advert.fingerprint);
             let slot = match states.entry(peer.id()) {
                 hash_map::Entry::Occupied(slot) => match slot.get() {
-                    State::Resting { announced: before } if *before != announced => slot,
+                    State::Resting {
+                        announced: before, ..
+                    } if *before != announced => slot,
                     _ => continue,
                 },
-                hash_map::Entry::Vacant(slot) => slot.insert_entry(State::Resting { announced }),
+                hash_map::Entry::Vacant(slot) => slot.insert_entry(State::Resting {
+                    announced,
+                    refused: false,
+                }),
             };
             if !self.qualifies(peer) {
                 if peer.rtt().is_none() && !peer.is_local() {
@@ -179,6 +202,7 @@ impl Worker {
                 progress: Arc::clone(&progress),
                 roster: Arc::clone(&self.roster),
                 place: None,
+                change: 0,
             };
             receivers.spawn(until_cancelled(local.run(), cancelled, leave, announced));
         } else {
@@ -191,6 +215,7 @@ impl Worker {
                 progress: Arc::clone(&progress),
                 roster: Arc::clone(&self.roster),
                 place: None,
+                change: 0,
             };
             receivers.spawn(until_cancelled(receiver.run(), cancelled, leave, announced));
         }

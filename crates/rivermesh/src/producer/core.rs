@@ -17,6 +17,7 @@ use rivermesh_proto::{
     Epoch, Fingerprint, NodeId, Seq, StreamName,
     catalog::{Peer, Snapshot},
     encode::{EncodeError, Encoder},
+    filter::{Fault, FilterSource, GroupId, Plan, Set},
     schema::Schema,
     subscribe::{Accepted, Lag, LagSet, Refusal, Start, Subscribe},
 };
@@ -25,7 +26,8 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    feed::Feed,
+    feed::{Feed, Filtered, Select},
+    groups::Limits,
     log::{Append, Bounds, Log},
     status::{Stats, Status, Subscriber},
 };
@@ -45,6 +47,7 @@ pub(crate) struct Settings {
     pub(crate) log_bytes: usize,
     pub(crate) batch_bytes: usize,
     pub(crate) item_bytes: usize,
+    pub(crate) filters: Limits,
     pub(crate) max_consumers: usize,
     pub(crate) allow_lag: LagSet,
     pub(crate) require: Vec<Predicate>,
@@ -64,12 +67,42 @@ pub(crate) struct Sub {
     /// sent on its account.
     pub(crate) confirmed: AtomicBool,
     pub(crate) items: AtomicU64,
+    pub(crate) filtered: AtomicU64,
     pub(crate) bytes: AtomicU64,
     pub(crate) missed: AtomicU64,
     pub(crate) position: AtomicU64,
+    filter: Mutex<Option<(GroupId, FilterSource)>>,
 }
 
 impl Sub {
+    fn new(peer: NodeId, lag: Lag, cut: CancellationToken) -> Self {
+        Self {
+            peer,
+            lag,
+            since: Instant::now(),
+            cut,
+            confirmed: AtomicBool::new(false),
+            items: AtomicU64::new(0),
+            filtered: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
+            position: AtomicU64::new(0),
+            filter: Mutex::default(),
+        }
+    }
+
+    /// Notes the filter that holds now.
+    pub(crate) fn turn(&self, group: Option<GroupId>, source: Option<&FilterSource>) {
+        let mut filter = self.filter.lock().unwrap_or_else(PoisonError::into_inner);
+        *filter = group.zip(source.cloned());
+    }
+
+    /// The filter that holds now.
+    pub(crate) fn filter(&self) -> Option<(GroupId, FilterSource)> {
+        let filter = self.filter.lock();
+        filter.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn counts(&self) -> bool {
         self.confirmed.load(Ordering::Acquire) && !self.cut.is_cancelled()
     }
@@ -83,6 +116,7 @@ pub(crate) struct Core {
     pub(crate) schema: Arc<Schema>,
     schema_bytes: Bytes,
     pub(crate) settings: Settings,
+    pub(super) select: Select,
     log: Mutex<Log>,
     /// Tells readers at the end of the log that there is more, or that the stream has ended.
     pub(crate) data: Notify,
@@ -98,6 +132,7 @@ pub(crate) struct Core {
     pub(crate) undelivered: AtomicU64,
     pub(crate) undelivered_lost: AtomicU64,
     items_sent: metrics::Counter,
+    items_filtered: metrics::Counter,
     items_missed: metrics::Counter,
     pub(crate) tasks: Tasks,
 }
@@ -116,12 +151,14 @@ impl Core {
         name: StreamName,
         epoch: Epoch,
         schema: Arc<Schema>,
+        select: Select,
         settings: Settings,
         tasks: Tasks,
     ) -> Self {
         let bounds = Bounds {
             log_bytes: settings.log_bytes,
             batch_bytes: settings.batch_bytes,
+            filters: settings.filters,
         };
         let label = name.to_string();
         Self {
@@ -131,6 +168,7 @@ impl Core {
             name,
             epoch,
             settings,
+            select,
             log: Mutex::new(Log::new(bounds)),
             data: Notify::new(),
             space: Notify::new(),
@@ -143,21 +181,22 @@ impl Core {
             undelivered: AtomicU64::new(0),
             undelivered_lost: AtomicU64::new(0),
             items_sent: metrics::counter!("rivermesh_items_sent_total", "stream" => label.clone()),
+            items_filtered: metrics::counter!("rivermesh_items_filtered_total", "stream" => label.clone()),
             items_missed: metrics::counter!("rivermesh_items_missed_total", "stream" => label),
             tasks,
         }
     }
 
-    /// Encodes and appends an item.
+    /// Encodes and appends an item, and evaluates the consumers' filters on it.
     #[inline]
     pub(crate) fn append(
         &self,
         encode: impl FnOnce(&mut Encoder<'_>) -> Result<(), EncodeError>,
+        evaluate: impl FnOnce(&mut Set) -> Result<(), EncodeError>,
     ) -> Result<Append, EncodeError> {
         let limit = self.settings.item_bytes;
-        let done = self
-            .log()
-            .append(now_us, |buf| encode(&mut Encoder::new(buf, limit)))?;
+        let encode = |buf: &mut _| encode(&mut Encoder::new(buf, limit));
+        let done = self.log().append(now_us, encode, evaluate)?;
         if let Append::Done { wakes: true, .. } = done {
             self.data.notify_waiters();
         }
@@ -211,8 +250,24 @@ impl Core {
         self.changed.notify_one();
     }
 
-    /// The one function that decides on a subscription: requirement, then shape and lag policy,
-    /// then capacity. A peer that does not meet the requirement learns nothing else.
+    /// Reads a filter and holds it against the stream's schema.
+    pub(super) fn plan(&self, source: Option<&FilterSource>) -> Result<Option<Plan>, Refusal> {
+        let Some(source) = source else {
+            return Ok(None);
+        };
+        let fault = match source.parse() {
+            Ok(filter) => match filter.check(&self.schema) {
+                Ok(plan) => return Ok(Some(plan)),
+                Err(error) => Fault::from(&error),
+            },
+            Err(error) => Fault::from(&error),
+        };
+        Err(Refusal::Filter { fault })
+    }
+
+    /// The one function that decides on a subscription: requirement, then shape, lag policy and
+    /// filter, then capacity. A peer that does not meet the requirement learns nothing else, and its
+    /// filter is not read.
     pub(crate) fn admit(
         self: &Arc<Self>,
         peer: &Peer,
@@ -236,18 +291,10 @@ impl Core {
         if !allowed.contains(ask.lag) {
             return Err(Refusal::LagNotAllowed { allowed });
         }
-        let sub = Arc::new(Sub {
-            peer: peer.id(),
-            lag: ask.lag,
-            since: Instant::now(),
-            cut: self.tasks.token().child_token(),
-            confirmed: AtomicBool::new(false),
-            items: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            missed: AtomicU64::new(0),
-            position: AtomicU64::new(0),
-        });
-        let (id, cursor, pin) = {
+        let plan = self.plan(ask.filter.as_ref())?;
+        let cut = self.tasks.token().child_token();
+        let sub = Arc::new(Sub::new(peer.id(), ask.lag, cut));
+        let (id, cursor, pin, filter) = {
             let mut subs = self.subs();
             if subs.len() >= self.settings.max_consumers {
                 let max = u32::try_from(self.settings.max_consumers).unwrap_or(u32::MAX);
@@ -256,6 +303,7 @@ impl Core {
             // Before the subscription is seen: a review on account of another one may count it and
             // set the stream online, and the items sent then are this consumer's, too.
             let mut log = self.log();
+            let group = log.enter(plan.as_ref()).map_err(|_| Refusal::FiltersFull)?;
             let cursor = match ask.start {
                 Start::Latest => {
                     let next = log.next();
@@ -265,11 +313,15 @@ impl Core {
                 // Another life of this producer: all of this one is new to the consumer.
                 Start::Resume { .. } => log.cursor(0),
             };
-            let pin = (ask.lag == Lag::Block).then(|| log.pin(cursor.seq()));
+            let pin = (ask.lag == Lag::Block).then(|| log.pin(cursor.seq(), group));
+            let filter = group
+                .zip(plan)
+                .map(|(group, plan)| Filtered::new(&log, group, plan));
             drop(log);
+            sub.turn(group, ask.filter.as_ref());
             let id = subs.insert(Arc::clone(&sub));
             self.active.store(subs.len(), Ordering::Release);
-            (id, cursor, pin)
+            (id, cursor, pin, filter)
         };
         sub.position.store(cursor.seq(), Ordering::Relaxed);
         let accepted = Accepted {
@@ -278,7 +330,7 @@ impl Core {
             lag: ask.lag,
             schema: ask.fingerprint.is_none().then(|| self.schema_bytes.clone()),
         };
-        let feed = Feed::new(Arc::clone(self), sub, id, cursor, pin);
+        let feed = Feed::new(Arc::clone(self), sub, id, (cursor, pin), filter);
         Ok((feed, accepted))
     }
 
@@ -359,11 +411,11 @@ impl Core {
     }
 
     pub(crate) fn subscribers(&self) -> Vec<Subscriber> {
-        let next = self.log().next();
-        self.subs()
-            .values()
+        let subs: Vec<Arc<Sub>> = self.subs().values().cloned().collect();
+        let log = self.log();
+        subs.iter()
             .filter(|sub| sub.counts())
-            .map(|sub| Subscriber::of(sub, next))
+            .map(|sub| Subscriber::of(sub, &log))
             .collect()
     }
 
@@ -373,6 +425,7 @@ impl Core {
             items: log.next(),
             oldest: log.oldest(),
             log_bytes: log.bytes(),
+            filters: log.filters(),
             undelivered: self.undelivered.load(Ordering::Relaxed),
             undelivered_lost: self.undelivered_lost.load(Ordering::Relaxed),
         }
@@ -381,6 +434,10 @@ impl Core {
     /// Counts what a feed has taken for its consumer.
     pub(crate) fn count_sent(&self, items: u64) {
         self.items_sent.increment(items);
+    }
+
+    pub(crate) fn count_filtered(&self, items: u64) {
+        self.items_filtered.increment(items);
     }
 
     pub(crate) fn count_missed(&self, items: u64) {

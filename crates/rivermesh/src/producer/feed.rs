@@ -5,20 +5,89 @@
 use std::{
     pin::pin,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use rivermesh_proto::{Seq, batch, subscribe::Lag};
+use rivermesh_proto::{
+    Seq,
+    batch::{self, Batch, Pick},
+    filter::{Evaluator, FilterSource, GroupId, Plan},
+    schema::Schema,
+    subscribe::{Lag, Refusal},
+};
+use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     core::{Core, Sub, SubId},
-    log::{Cursor, Pin, Read},
+    log::{Cursor, Log, Outlook, Pin, Read},
 };
+use crate::{Datum, Payload, datum::Filters};
 
 /// Bytes that one pull takes at most, if no single batch is larger: what a sender holds of the log
 /// while its peer does not read.
 const PULL_BYTES: usize = 128 * 1024;
+
+/// How long a consumer may be left without word while its filter lets nothing through. What the
+/// log has lost when a connection breaks is told as missed from the last word on.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Picks the items of a sealed batch, from a number on, that a filter lets through.
+pub(super) type Select = fn(&Batch, Seq, &Arc<Schema>, &mut Evaluator) -> Vec<Pick>;
+
+/// [`Select`] for items of a type.
+pub(super) fn select<T: Datum>(
+    batch: &Batch,
+    from: Seq,
+    schema: &Arc<Schema>,
+    evaluator: &mut Evaluator,
+) -> Vec<Pick> {
+    let mut picks = Vec::new();
+    let mut position = batch.start();
+    loop {
+        let offset = position.offset();
+        let Some((seq, data)) = batch.next(&mut position) else {
+            return picks;
+        };
+        if seq < from {
+            continue;
+        }
+        // An item that does not read back is the program's own fault; its consumer is to see it.
+        let mut matches = true;
+        if let Ok(item) = T::decode(Payload::new(batch.body(), data, Some(schema))) {
+            let _ = item.show(Filters::one(evaluator, &mut matches));
+        }
+        if matches {
+            picks.push(Pick { seq, offset });
+        }
+    }
+}
+
+/// A subscription's filter.
+#[derive(Debug)]
+pub(crate) struct Filtered {
+    group: GroupId,
+    plan: Plan,
+    bell: Arc<Notify>,
+    /// For items from before the group began; made when there are any.
+    evaluator: Option<Evaluator>,
+}
+
+impl Filtered {
+    pub(super) fn new(log: &Log, group: GroupId, plan: Plan) -> Self {
+        Self {
+            group,
+            plan,
+            bell: log.bell(group),
+            evaluator: None,
+        }
+    }
+
+    pub(super) fn group(&self) -> GroupId {
+        self.group
+    }
+}
 
 /// What [`Feed::pull`] found.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,6 +100,8 @@ pub(crate) enum Pull {
     Ended,
     /// The consumer fell behind and wants to be disconnected then.
     Lagged,
+    /// The filter that the consumer changed to is not taken. A pull does not find this.
+    Refused(Refusal),
 }
 
 /// See the module.
@@ -41,15 +112,18 @@ pub(crate) struct Feed {
     id: SubId,
     cursor: Cursor,
     pin: Option<Pin>,
+    filter: Option<Filtered>,
+    /// The consumer is to be told where it stands, though there is no item for it.
+    is_silent: bool,
 }
 
 impl Feed {
-    pub(crate) fn new(
+    pub(super) fn new(
         core: Arc<Core>,
         sub: Arc<Sub>,
         id: SubId,
-        cursor: Cursor,
-        pin: Option<Pin>,
+        (cursor, pin): (Cursor, Option<Pin>),
+        filter: Option<Filtered>,
     ) -> Self {
         Self {
             core,
@@ -57,6 +131,8 @@ impl Feed {
             id,
             cursor,
             pin,
+            filter,
+            is_silent: false,
         }
     }
 
@@ -69,6 +145,11 @@ impl Feed {
         &self.sub
     }
 
+    /// The number of the first item that was not put out or left out yet.
+    pub(crate) fn next(&self) -> Seq {
+        self.cursor.seq()
+    }
+
     /// Cancelled when the consumer is no longer admitted.
     pub(crate) fn cut(&self) -> &CancellationToken {
         &self.sub.cut
@@ -76,71 +157,218 @@ impl Feed {
 
     /// Puts out the frames after the cursor.
     pub(crate) fn pull(&mut self, out: &mut Vec<Bytes>) -> Pull {
+        let told = self.cursor.told();
+        let mut taken = Taken::default();
+        let pull = self.take(out, &mut taken);
+        let moved = self.cursor.told() - told;
+        if moved > 0 {
+            let (sub, filtered) = (&self.sub, moved - taken.items - taken.missed);
+            sub.items.fetch_add(taken.items, Ordering::Relaxed);
+            sub.filtered.fetch_add(filtered, Ordering::Relaxed);
+            sub.missed.fetch_add(taken.missed, Ordering::Relaxed);
+            sub.bytes.fetch_add(taken.bytes, Ordering::Relaxed);
+            self.core.count_sent(taken.items);
+            self.core.count_filtered(filtered);
+            self.core.count_missed(taken.missed);
+        }
+        self.sub
+            .position
+            .store(self.cursor.seq(), Ordering::Relaxed);
+        pull
+    }
+
+    fn take(&mut self, out: &mut Vec<Bytes>, taken: &mut Taken) -> Pull {
         // Looked at before the log: what was sent before the end is then certainly seen.
         let closed = self.core.is_closed();
-        let mut log = self.core.log();
+        let core = Arc::clone(&self.core);
+        let mut log = core.log();
+        let mut sorted = 0;
         loop {
-            match log.read(&mut self.cursor, PULL_BYTES, out) {
+            let read = match &self.filter {
+                None => log.read(&mut self.cursor, PULL_BYTES, out),
+                Some(filter) => log.read_group(&mut self.cursor, filter.group, PULL_BYTES, out),
+            };
+            match read {
                 Read::Frames { items, bytes } => {
-                    let freed = self
-                        .pin
-                        .is_some_and(|pin| log.move_pin(pin, self.cursor.seq()));
-                    drop(log);
-                    if freed {
-                        self.core.space.notify_waiters();
-                    }
-                    self.sub.items.fetch_add(items, Ordering::Relaxed);
-                    self.sub.bytes.fetch_add(bytes, Ordering::Relaxed);
-                    self.sub
-                        .position
-                        .store(self.cursor.seq(), Ordering::Relaxed);
-                    self.core.count_sent(items);
+                    self.move_pin(&mut log);
+                    taken.items += items;
+                    taken.bytes += bytes;
                     return Pull::Frames;
                 }
+                Read::Unsorted { frame, from } => {
+                    // Not under the lock: this decodes items, and one that has waited long in the
+                    // log is no reason to keep the producer waiting.
+                    drop(log);
+                    sorted += frame.len();
+                    self.sort(&frame, from, out, taken);
+                    if sorted >= PULL_BYTES {
+                        Log::tell(&mut self.cursor, out);
+                        self.move_pin(&mut core.log());
+                        return Pull::Frames;
+                    }
+                    log = core.log();
+                }
                 Read::Lost { from, to } => {
+                    if self.sub.lag == Lag::Disconnect {
+                        return if out.is_empty() {
+                            Pull::Lagged
+                        } else {
+                            Pull::Frames
+                        };
+                    }
+                    Log::tell(&mut self.cursor, out);
                     self.cursor = match self.sub.lag {
-                        Lag::Disconnect => return Pull::Lagged,
                         Lag::Newest => log.newest(),
                         _ => log.cursor(to),
                     };
                     let to = self.cursor.seq();
                     out.push(batch::gap(from, to));
-                    self.sub.missed.fetch_add(to - from, Ordering::Relaxed);
-                    self.core.count_missed(to - from);
+                    taken.missed += to - from;
                 }
-                Read::End if !out.is_empty() => return Pull::Frames,
-                Read::End if closed => return Pull::Ended,
-                Read::End => return Pull::Nothing,
+                Read::End => {
+                    self.move_pin(&mut log);
+                    return self.at_end(closed, out);
+                }
             }
         }
     }
 
+    /// Lets go what the cursor has passed, and tells whoever was refused because of it.
+    fn move_pin(&self, log: &mut Log) {
+        if let Some(pin) = self.pin
+            && log.move_pin(pin, self.cursor.seq())
+        {
+            self.core.space.notify_waiters();
+        }
+    }
+
+    fn at_end(&mut self, closed: bool, out: &mut Vec<Bytes>) -> Pull {
+        if closed || self.is_silent || !out.is_empty() {
+            Log::tell(&mut self.cursor, out);
+            self.is_silent = false;
+        }
+        match (out.is_empty(), closed) {
+            (false, _) => Pull::Frames,
+            (true, true) => Pull::Ended,
+            (true, false) => Pull::Nothing,
+        }
+    }
+
+    /// Picks the items of a batch that was sealed before anybody had the filter.
+    fn sort(&mut self, frame: &Bytes, from: Seq, out: &mut Vec<Bytes>, taken: &mut Taken) {
+        let (Some(filter), Some(batch)) = (&mut self.filter, Batch::of_frame(frame)) else {
+            return;
+        };
+        let plan = &filter.plan;
+        let evaluator = filter
+            .evaluator
+            .get_or_insert_with(|| Evaluator::new(plan.clone()));
+        let picks = (self.core.select)(&batch, from, &self.core.schema, evaluator);
+        if picks.is_empty() {
+            return;
+        }
+        let (items, range) = (picks.len() as u64, self.cursor.told()..batch.end());
+        if let Some(thinned) = batch::thinned(frame, range, picks.into_iter()) {
+            taken.items += items;
+            taken.bytes += thinned.len() as u64;
+            out.push(thinned);
+            self.cursor.put_out();
+        }
+    }
+
+    /// Changes the filter, from the item on whose number is given; what the old one was to leave
+    /// out before that is put out.
+    ///
+    /// # Errors
+    /// When the producer does not take the filter; the old one holds then.
+    pub(crate) fn refilter(
+        &mut self,
+        source: Option<&FilterSource>,
+        out: &mut Vec<Bytes>,
+    ) -> Result<Seq, Refusal> {
+        let plan = self.core.plan(source)?;
+        let told = self.cursor.told();
+        let mut log = self.core.log();
+        let group = log.enter(plan.as_ref()).map_err(|_| Refusal::FiltersFull)?;
+        if let Some(old) = &self.filter {
+            log.settle(&mut self.cursor, old.group);
+        }
+        Log::tell(&mut self.cursor, out);
+        log.leave(self.filter.as_ref().map(Filtered::group));
+        self.filter = group
+            .zip(plan)
+            .map(|(group, plan)| Filtered::new(&log, group, plan));
+        if let Some(pin) = self.pin {
+            log.move_pin(pin, self.cursor.seq());
+            log.turn_pin(pin, group);
+        }
+        drop(log);
+        self.sub.turn(group, source);
+        let filtered = self.cursor.told() - told;
+        self.sub.filtered.fetch_add(filtered, Ordering::Relaxed);
+        self.core.count_filtered(filtered);
+        self.core.space.notify_waiters();
+        Ok(self.cursor.seq())
+    }
+
     /// Whether a pull now would have to seal the open batch.
     pub(crate) fn would_seal(&self) -> bool {
-        self.core.log().is_open(self.position())
+        let log = self.core.log();
+        match &self.filter {
+            None => log.is_open(self.cursor.seq()),
+            Some(filter) => log.is_open_for(&self.cursor, filter.group),
+        }
     }
 
     /// Waits until there is more to pull, or the stream has ended.
-    pub(crate) async fn ready(&self) {
-        let mut notified = pin!(self.core.data.notified());
-        // From here on a notification is kept for us, so looking before waiting loses none.
-        notified.as_mut().enable();
-        if self.core.is_closed() || self.core.reaches(self.position()) {
+    pub(crate) async fn ready(&mut self) {
+        let mut data = pin!(self.core.data.notified());
+        let Some(filter) = &self.filter else {
+            // From here on a notification is kept for us, so looking before waiting loses none.
+            data.as_mut().enable();
+            if !self.core.is_closed() && !self.core.reaches(self.cursor.seq()) {
+                data.await;
+            }
+            return;
+        };
+        let mut bell = pin!(filter.bell.notified());
+        bell.as_mut().enable();
+        data.as_mut().enable();
+        if self.core.is_closed() {
             return;
         }
-        notified.await;
+        let outlook = self.core.log().outlook(&self.cursor, filter.group);
+        match outlook {
+            Outlook::More => return,
+            Outlook::Untold => {}
+            Outlook::Nothing => tokio::select! {
+                () = &mut bell => return,
+                // Something that is not for us, most likely: the consumer is told in time.
+                () = data => {}
+            },
+        }
+        tokio::select! {
+            () = bell => {}
+            () = sleep(SILENCE) => self.is_silent = true,
+        }
     }
+}
 
-    fn position(&self) -> Seq {
-        self.cursor.seq()
-    }
+/// What a pull has put out.
+#[derive(Default)]
+struct Taken {
+    items: u64,
+    bytes: u64,
+    missed: u64,
 }
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        if let Some(pin) = self.pin
-            && self.core.log().unpin(pin)
-        {
+        let mut log = self.core.log();
+        let freed = self.pin.is_some_and(|pin| log.unpin(pin));
+        log.leave(self.filter.as_ref().map(Filtered::group));
+        drop(log);
+        if freed {
             self.core.space.notify_waiters();
         }
         self.core.remove(self.id);

@@ -12,7 +12,10 @@ use std::{
 };
 
 use futures::Sink;
-use rivermesh_proto::{Epoch, Seq, StreamName, encode::EncodeError};
+use rivermesh_proto::{
+    Epoch, Seq, StreamName,
+    encode::{EncodeError, Encoder},
+};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -22,7 +25,7 @@ use super::{
     registry::Producers,
     status::{Stats, Status, Subscriber},
 };
-use crate::{Condition, Datum};
+use crate::{Condition, Datum, Filters};
 
 /// Bytes of items after which a task that only sends lets the others of its thread run. More makes
 /// fuller batches, less makes the others wait less: small items take about 0.1 ms to send so many.
@@ -206,16 +209,15 @@ impl<T: Datum> Producer<T> {
                 TrySendError::Offline(item)
             });
         }
-        let deserted = core.is_deserted();
         let mut bytes = 0;
-        let done = core.append(|out| {
+        let encode = |out: &mut Encoder<'_>| {
             item.encode(out)?;
             bytes = out.len();
             Ok(())
-        });
-        match done {
-            Ok(Append::Done { seq, .. }) => {
-                if deserted {
+        };
+        match core.append(encode, |set| item.show(Filters::all(set))) {
+            Ok(Append::Done { seq, unwanted, .. }) => {
+                if unwanted {
                     self.undelivered(item);
                 }
                 Ok((seq, bytes))

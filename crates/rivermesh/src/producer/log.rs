@@ -4,18 +4,27 @@
 //! the stream; each costs a [`Cursor`]. Items are encoded into the open batch; whoever reads at
 //! the end of the ring seals it, so batches grow with load and nothing waits for one to fill.
 //!
+//! Readers with a filter are in [groups](super::groups); `select` is how they read.
+//!
 //! The ring is bounded in bytes. When it is over its bound, batches leave at the old end, whether
 //! every cursor has passed them or not, except that it never moves past a [pinned](Log::pin)
 //! cursor: then appending is refused until that cursor has moved.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Bytes, BytesMut};
 use rivermesh_proto::{
     Seq,
     batch::{Batch, Builder},
+    filter::{GroupId, Set},
 };
 use slotmap::{SlotMap, new_key_type};
+
+use super::groups::{Groups, Limits, Match};
+
+mod select;
+
+pub(crate) use select::Outlook;
 
 new_key_type! {
     /// A cursor that the ring does not move past.
@@ -25,10 +34,13 @@ new_key_type! {
 /// Bounds of a log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// Bytes of sealed batches that are kept; one batch may lie above it.
+    /// Bytes of sealed batches that are kept, what is known of them for filters included; one batch
+    /// may lie above it.
     pub(crate) log_bytes: usize,
     /// Bytes at which the open batch is sealed.
     pub(crate) batch_bytes: usize,
+    /// What the filters may take.
+    pub(crate) filters: Limits,
 }
 
 /// A batch in the ring.
@@ -37,27 +49,59 @@ struct Sealed {
     first: Seq,
     end: Seq,
     frame: Bytes,
+    /// Which items groups of readers get; sorted.
+    matches: Box<[Match]>,
+    /// The frames of groups with more than one reader, made when the first of them reads.
+    thinned: BTreeMap<u32, Bytes>,
+    /// Bytes that all of this takes, about.
+    bytes: usize,
 }
 
-/// Where a consumer stands: everything before `seq` has been given to it.
+/// Where a consumer stands: everything before `seq` has been given to it, or left out by its
+/// filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor {
     seq: Seq,
     /// The number of the batch that holds `seq`, counted from the log's first batch.
     batch: u64,
+    /// What lies between this and `seq` was left out, and the consumer has not been told yet.
+    told: Seq,
 }
 
 impl Cursor {
     pub(crate) fn seq(&self) -> Seq {
         self.seq
     }
+
+    /// Everything before this has been put out.
+    pub(crate) fn told(&self) -> Seq {
+        self.told
+    }
+
+    /// Everything up to where the cursor stands has been put out.
+    pub(crate) fn put_out(&mut self) {
+        self.told = self.seq;
+    }
+}
+
+/// A pinned cursor: it waits for the item `seq`, or for the next after it that its filter lets
+/// through.
+#[derive(Clone, Copy, Debug)]
+struct Pinned {
+    seq: Seq,
+    group: Option<GroupId>,
 }
 
 /// What [`Log::append`] did.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Append {
-    /// The item has this number. `wakes` when readers that were at the end must be told.
-    Done { seq: Seq, wakes: bool },
+    /// The item has this number. `wakes` when readers that were at the end must be told; those with
+    /// a filter have been. `unwanted` when nobody reads who gets it.
+    Done {
+        seq: Seq,
+        wakes: bool,
+        unwanted: bool,
+    },
     /// A pinned cursor is in the way; nothing was appended.
     Full,
     /// The log was closed; nothing was appended.
@@ -71,6 +115,9 @@ pub(crate) enum Read {
     Frames { items: u64, bytes: u64 },
     /// The ring has moved past the cursor: these items are gone. The cursor has not moved.
     Lost { from: Seq, to: Seq },
+    /// The cursor has moved behind this frame, which was sealed before anybody had its filter: the
+    /// reader is to pick out what it gets, from this item on.
+    Unsorted { frame: Bytes, from: Seq },
     /// The cursor is at the end.
     End,
 }
@@ -86,12 +133,13 @@ pub(crate) struct Log {
     open_since_us: u64,
     /// The number of the next item.
     next: Seq,
-    pins: SlotMap<Pin, Seq>,
+    pins: SlotMap<Pin, Pinned>,
     /// No pinned cursor is before this: saves looking at all of them for each batch.
     pinned_from: Seq,
     /// An append was refused, and nobody was told since that there is room.
     refused: bool,
     closed: bool,
+    groups: Groups,
 }
 
 impl Log {
@@ -109,6 +157,7 @@ impl Log {
             pinned_from: 0,
             refused: false,
             closed: false,
+            groups: Groups::new(bounds.filters),
         }
     }
 
@@ -131,19 +180,27 @@ impl Log {
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes + self.open.bytes()
+        self.bytes + self.open.bytes() + self.groups.open_bytes()
+    }
+
+    /// Distinct filters of the readers.
+    pub(crate) fn filters(&self) -> usize {
+        self.groups.len()
     }
 
     /// Takes no further item. Who sees the log closed and reads to its end has seen everything.
     pub(crate) fn close(&mut self) {
         self.closed = true;
+        self.groups.ring();
     }
 
-    /// Encodes an item into the open batch. `now_us` is asked once per batch.
+    /// Encodes an item into the open batch. `now_us` is asked once per batch. `evaluate` is to
+    /// evaluate the filters on the item, and is asked where there are any.
     pub(crate) fn append<E>(
         &mut self,
         now_us: impl FnOnce() -> u64,
         encode: impl FnOnce(&mut BytesMut) -> Result<(), E>,
+        evaluate: impl FnOnce(&mut Set) -> Result<(), E>,
     ) -> Result<Append, E> {
         if self.closed {
             return Ok(Append::Closed);
@@ -151,17 +208,32 @@ impl Log {
         if !self.has_room() {
             return Ok(Append::Full);
         }
+        let is_filtered = !self.groups.is_empty();
+        if is_filtered {
+            evaluate(self.groups.set())?;
+        }
         let wakes = self.open.is_empty();
+        let (index, offset) = (self.open.count(), self.open.offset());
         self.open.push(encode)?;
         if wakes {
             self.open_since_us = now_us();
         }
         let seq = self.next;
         self.next += 1;
-        if self.open.bytes() >= self.bounds.batch_bytes {
+        let unwanted = if is_filtered {
+            let batch = self.open_number();
+            self.groups.note(seq, index, offset, batch)
+        } else {
+            !self.groups.has_unfiltered()
+        };
+        if self.open.bytes() >= self.bounds.batch_bytes || self.groups.is_full() {
             self.seal();
         }
-        Ok(Append::Done { seq, wakes })
+        Ok(Append::Done {
+            seq,
+            wakes,
+            unwanted,
+        })
     }
 
     /// Whether an append would be taken.
@@ -217,6 +289,7 @@ impl Log {
             *cursor = Cursor {
                 seq: batch.end,
                 batch: cursor.batch + 1,
+                told: batch.end,
             };
         }
         Read::Frames {
@@ -237,6 +310,7 @@ impl Log {
         Cursor {
             seq,
             batch: self.evicted + index as u64,
+            told: seq,
         }
     }
 
@@ -247,18 +321,27 @@ impl Log {
         self.cursor(seq)
     }
 
-    /// Keeps the ring from moving past `seq` until the pin is moved or taken out.
-    pub(crate) fn pin(&mut self, seq: Seq) -> Pin {
+    /// Keeps the ring from moving past `seq`, or the next item after it that the filter of `group`
+    /// lets through, until the pin is moved or taken out.
+    pub(crate) fn pin(&mut self, seq: Seq, group: Option<GroupId>) -> Pin {
         self.pinned_from = self.pinned_from.min(seq);
-        self.pins.insert(seq)
+        self.pins.insert(Pinned { seq, group })
     }
 
     /// Moves a pin on. True when whoever was refused may try again.
     pub(crate) fn move_pin(&mut self, pin: Pin, seq: Seq) -> bool {
         if let Some(held) = self.pins.get_mut(pin) {
-            *held = seq;
+            held.seq = seq;
         }
         self.relieved()
+    }
+
+    /// Lets a pin wait for the items of another group.
+    pub(crate) fn turn_pin(&mut self, pin: Pin, group: Option<GroupId>) {
+        if let Some(held) = self.pins.get_mut(pin) {
+            held.group = group;
+            self.pinned_from = self.pinned_from.min(held.seq);
+        }
     }
 
     /// Takes a pin out. True when whoever was refused may try again.
@@ -281,14 +364,24 @@ impl Log {
         self.next - u64::from(self.open.count())
     }
 
+    /// The number that the open batch will have.
+    fn open_number(&self) -> u64 {
+        self.evicted + self.sealed.len() as u64
+    }
+
     fn seal(&mut self) {
-        let first = self.open_first();
+        let (first, number) = (self.open_first(), self.open_number());
         if let Some(frame) = self.open.seal(first, self.open_since_us) {
-            self.bytes += frame.len();
+            let (matches, bytes) = self.groups.seal(number, first);
+            let bytes = frame.len() + bytes;
+            self.bytes += bytes;
             self.sealed.push_back(Sealed {
                 first,
                 end: self.next,
                 frame,
+                matches,
+                thinned: BTreeMap::new(),
+                bytes,
             });
             self.make_room();
         }
@@ -310,7 +403,8 @@ impl Log {
                     return false;
                 }
             }
-            self.bytes -= front.frame.len();
+            self.bytes -= front.bytes;
+            self.groups.evict(self.evicted, &front.matches);
             self.evicted += 1;
             self.sealed.pop_front();
         }
@@ -318,7 +412,8 @@ impl Log {
     }
 
     fn lowest_pin(&self) -> Seq {
-        self.pins.values().copied().min().unwrap_or(self.next)
+        let waits = self.pins.values().map(|pinned| self.waits_for(pinned));
+        waits.min().unwrap_or(self.next)
     }
 }
 

@@ -11,7 +11,7 @@ use rivermesh_proto::{
     StreamName,
     code::Code,
     limits,
-    subscribe::{Refusal, Reply, Subscribe},
+    subscribe::{Refusal, Reply, Subscribe, Update},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -19,12 +19,20 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{core::Core, sender, status::Status};
+use super::{
+    core::Core,
+    sender::{self, Change},
+    status::Status,
+};
 use crate::{
     discovery::Discovery,
-    net::{Subscription, Use, Writer},
+    net::{ReadError, Reader, Subscription, Use, Writer},
     task::Tasks,
 };
+
+/// How soon after one change of its filter the next one of a consumer is taken: reading a filter and
+/// entering it costs up to a millisecond.
+const CHANGE_PAUSE: Duration = Duration::from_millis(20);
 
 /// One produced stream: its core, and the typed handle that programs share.
 struct Slot {
@@ -186,15 +194,20 @@ impl Producers {
         match (feed, written) {
             (Some(feed), Ok(Ok(()))) => {
                 let (core, sub) = (Arc::clone(feed.core()), Arc::clone(feed.sub()));
-                core.tasks
-                    .spawn("sender", sender::run(feed, writer, link, self.0.drain));
-                // A consumer has nothing more to say, and ends its side when it has the reply.
-                match timeout_at(deadline, reader.body(0)).await {
-                    Ok(Ok(None)) => core.confirm(&sub),
+                let (changes, changed) = watch::channel(None);
+                let sender = sender::run(feed, changed, writer, link, self.0.drain);
+                core.tasks.spawn("sender", sender);
+                // The consumer says that it has the reply, and then only what else it wants.
+                match timeout_at(deadline, reader.message::<Update>(limits::CONTROL)).await {
+                    Ok(Ok(Some(Update::Ready))) => core.confirm(&sub),
                     _ => {
                         reader.stop(Code::Timeout);
-                        sub.cut.cancel();
+                        return sub.cut.cancel();
                     }
+                }
+                if !listen(&mut reader, &changes).await {
+                    reader.stop(Code::BadFrame);
+                    sub.cut.cancel();
                 }
             }
             (None, Ok(Ok(()))) => finish(writer).await,
@@ -213,6 +226,26 @@ impl Producers {
         // known well enough to be admitted.
         let peer = snapshot.get(&link.peer()).ok_or(Refusal::NotAdmitted)?;
         core.admit(peer, ask)
+    }
+}
+
+/// Takes what a consumer says of its filter, until it will say no more or its sender has ended.
+/// False when it broke the protocol.
+async fn listen(reader: &mut Reader, changes: &watch::Sender<Option<Change>>) -> bool {
+    loop {
+        let said = tokio::select! {
+            () = changes.closed() => return true,
+            said = reader.message::<Update>(limits::CONTROL) => said,
+        };
+        match said {
+            // A change that its sender has not come to yet gives way to a newer one.
+            Ok(Some(Update::Filter { change, filter })) => {
+                changes.send_replace(Some(Change { change, filter }));
+            }
+            Ok(Some(Update::Ready)) | Err(ReadError::Message(_)) => return false,
+            Ok(None) | Err(_) => return true,
+        }
+        tokio::time::sleep(CHANGE_PAUSE).await;
     }
 }
 

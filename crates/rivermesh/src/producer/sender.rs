@@ -3,8 +3,8 @@
 use std::{pin::pin, time::Duration};
 
 use bytes::Bytes;
-use rivermesh_proto::{batch, code::Code};
-use tokio::time::timeout;
+use rivermesh_proto::{batch, code::Code, filter::FilterSource, subscribe::Refusal};
+use tokio::{sync::watch, time::timeout};
 use tracing::debug;
 
 use super::feed::{Feed, Pull};
@@ -12,7 +12,15 @@ use crate::net::{Use, Writer};
 
 /// Writes a subscription until it ends, one way or the other. `drain` bounds how long the consumer
 /// may take to read the rest when the stream has ended.
-pub(super) async fn run(mut feed: Feed, mut writer: Writer, link: Use, drain: Duration) {
+///
+/// `changes` has the filter that the consumer last asked for.
+pub(super) async fn run(
+    mut feed: Feed,
+    mut changes: watch::Receiver<Option<Change>>,
+    mut writer: Writer,
+    link: Use,
+    drain: Duration,
+) {
     let cut = feed.cut().clone();
     let mut stopped = pin!(writer.stopped());
     let mut frames: Vec<Bytes> = Vec::new();
@@ -24,22 +32,30 @@ pub(super) async fn run(mut feed: Feed, mut writer: Writer, link: Use, drain: Du
             // load there is nobody to wait for.
             tokio::task::yield_now().await;
         }
-        let last = match feed.pull(&mut frames) {
+        let pulled = match take(&mut changes) {
+            Some(change) => refilter(&mut feed, &change, &mut frames),
+            None => feed.pull(&mut frames),
+        };
+        let last = match pulled {
             Pull::Frames => None,
             Pull::Nothing => {
                 tokio::select! {
                     biased;
                     () = cut.cancelled() => break writer.reset(Code::Revoked),
                     () = &mut stopped => break,
+                    Ok(()) = changes.changed() => {
+                        changes.mark_changed();
+                        continue;
+                    }
                     () = feed.ready() => continue,
                 }
             }
-            Pull::Ended => Some(Code::Closed),
-            Pull::Lagged => Some(Code::Lagged),
+            Pull::Ended => Some(batch::end(Code::Closed.number())),
+            Pull::Lagged => Some(batch::end(Code::Lagged.number())),
+            Pull::Refused(refusal) => Some(refused(&refusal)),
         };
-        if let Some(code) = last {
-            frames.push(batch::end(code.number()));
-        }
+        let is_last = last.is_some();
+        frames.extend(last);
         tokio::select! {
             biased;
             () = cut.cancelled() => break writer.reset(Code::Revoked),
@@ -50,11 +66,42 @@ pub(super) async fn run(mut feed: Feed, mut writer: Writer, link: Use, drain: Du
                 }
             }
         }
-        if last.is_some() {
+        if is_last {
             writer.finish();
             // A new future: the one above may have been made before `finish`.
             let _ = timeout(drain, writer.stopped()).await;
             break;
         }
     }
+}
+
+/// A filter that a consumer has changed to.
+#[derive(Clone, Debug)]
+pub(super) struct Change {
+    /// Its number, for the answer.
+    pub(super) change: u32,
+    pub(super) filter: Option<FilterSource>,
+}
+
+fn take(changes: &mut watch::Receiver<Option<Change>>) -> Option<Change> {
+    // An error means that the consumer will ask for nothing more.
+    if !changes.has_changed().unwrap_or(false) {
+        return None;
+    }
+    changes.borrow_and_update().clone()
+}
+
+fn refilter(feed: &mut Feed, asked: &Change, frames: &mut Vec<Bytes>) -> Pull {
+    match feed.refilter(asked.filter.as_ref(), frames) {
+        Ok(from) => {
+            frames.push(batch::filter(asked.change, from));
+            Pull::Frames
+        }
+        Err(refusal) => Pull::Refused(refusal),
+    }
+}
+
+fn refused(refusal: &Refusal) -> Bytes {
+    // What a refusal is made of is within its limits; without words the consumer asks anew.
+    batch::refused(refusal).unwrap_or_else(|_| batch::end(Code::Internal.number()))
 }

@@ -5,9 +5,9 @@ use std::{
     time::Duration,
 };
 
-use rivermesh_proto::{NodeId, Seq, catalog::Peer, subscribe::Lag};
+use rivermesh_proto::{NodeId, Seq, catalog::Peer, filter::FilterSource, subscribe::Lag};
 
-use super::core::Sub;
+use super::{core::Sub, log::Log};
 
 /// The state of a produced stream.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,7 +32,10 @@ pub struct Stats {
     pub oldest: Seq,
     /// Bytes that the log holds.
     pub log_bytes: usize,
-    /// Items that were taken while nobody was subscribed.
+    /// Distinct filters of the consumers that are subscribed.
+    pub filters: usize,
+    /// Items that were taken while nobody was subscribed who gets them: nobody at all, or only
+    /// consumers whose filters leave them out.
     pub undelivered: u64,
     /// Of those, items that the undelivered sink had no room for.
     pub undelivered_lost: u64,
@@ -46,28 +49,37 @@ pub struct Subscriber {
     pub peer: NodeId,
     /// What happens when it falls behind.
     pub lag_policy: Lag,
+    /// Which items it wants; `None` for all.
+    pub filter: Option<FilterSource>,
     /// How long it has been subscribed.
     pub connected_for: Duration,
     /// Items handed to its connection.
     pub items: u64,
+    /// Items that its filter left out, as far as it has been told.
+    pub filtered: u64,
     /// Bytes of frames handed to its connection.
     pub bytes: u64,
     /// Items reported to it as missed.
     pub missed: u64,
-    /// Items that the log holds for it and that have not been handed to its connection.
+    /// Items that the log holds for it and that have not been handed to its connection. With a
+    /// filter those that it lets through, as far as they were sent since the filter came, and whole
+    /// batches.
     pub lag: u64,
 }
 
 impl Subscriber {
-    pub(super) fn of(sub: &Sub, next: Seq) -> Self {
+    pub(super) fn of(sub: &Sub, log: &Log) -> Self {
+        let (group, filter) = sub.filter().unzip();
         Self {
             peer: sub.peer,
             lag_policy: sub.lag,
+            filter,
             connected_for: sub.since.elapsed(),
             items: sub.items.load(Ordering::Relaxed),
+            filtered: sub.filtered.load(Ordering::Relaxed),
             bytes: sub.bytes.load(Ordering::Relaxed),
             missed: sub.missed.load(Ordering::Relaxed),
-            lag: next.saturating_sub(sub.position.load(Ordering::Relaxed)),
+            lag: log.waiting(sub.position.load(Ordering::Relaxed), group),
         }
     }
 }

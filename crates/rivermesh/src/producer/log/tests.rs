@@ -4,7 +4,9 @@ use bytes::{BufMut, Bytes};
 use proptest::prelude::*;
 use rivermesh_proto::{Seq, batch::Batch};
 
-use super::{Append, Bounds, Cursor, Log, Pin, Read};
+use super::{Append, Bounds, Cursor, Limits, Log, Pin, Read};
+
+mod filtered;
 
 fn append(log: &mut Log, item: &[u8]) -> Append {
     let done: Result<Append, Infallible> = log.append(
@@ -13,6 +15,7 @@ fn append(log: &mut Log, item: &[u8]) -> Append {
             buf.put_slice(item);
             Ok(())
         },
+        |_| Ok(()),
     );
     done.unwrap()
 }
@@ -32,7 +35,20 @@ fn items(frames: &[Bytes]) -> Vec<(Seq, Vec<u8>)> {
 const BOUNDS: Bounds = Bounds {
     log_bytes: 400,
     batch_bytes: 100,
+    filters: Limits {
+        bytes: 100_000,
+        evaluated: 100,
+    },
 };
+
+/// The item got this number, and nobody reads.
+fn done(seq: Seq, wakes: bool) -> Append {
+    Append::Done {
+        seq,
+        wakes,
+        unwanted: true,
+    }
+}
 
 #[test]
 fn a_reader_at_the_end_gets_what_comes() {
@@ -43,33 +59,15 @@ fn a_reader_at_the_end_gets_what_comes() {
     };
     let mut out = Vec::new();
     assert_eq!(log.read(&mut cursor, 1000, &mut out), Read::End);
-    assert_eq!(
-        append(&mut log, b"a"),
-        Append::Done {
-            seq: 0,
-            wakes: true
-        }
-    );
-    assert_eq!(
-        append(&mut log, b"b"),
-        Append::Done {
-            seq: 1,
-            wakes: false
-        }
-    );
+    assert_eq!(append(&mut log, b"a"), done(0, true));
+    assert_eq!(append(&mut log, b"b"), done(1, false));
     assert!(matches!(
         log.read(&mut cursor, 1000, &mut out),
         Read::Frames { items: 2, .. }
     ));
     assert_eq!(items(&out), vec![(0, b"a".to_vec()), (1, b"b".to_vec())]);
     assert_eq!(log.read(&mut cursor, 1000, &mut out), Read::End);
-    assert_eq!(
-        append(&mut log, b"c"),
-        Append::Done {
-            seq: 2,
-            wakes: true
-        }
-    );
+    assert_eq!(append(&mut log, b"c"), done(2, true));
 }
 
 #[test]
@@ -89,7 +87,7 @@ fn a_reader_that_begins_at_the_end_is_woken_by_the_next_item() {
 #[test]
 fn who_was_refused_is_told_only_when_there_is_room() {
     let mut log = Log::new(BOUNDS);
-    let pins = [0, 0, 0].map(|seq| log.pin(seq));
+    let pins = [0, 0, 0].map(|seq| log.pin(seq, None));
     let mut sent = 0;
     while matches!(append(&mut log, &[7; 50]), Append::Done { .. }) {
         sent += 1;
@@ -119,15 +117,9 @@ fn a_closed_log_takes_nothing_and_gives_what_it_has() {
 #[test]
 fn a_failed_item_takes_no_number() {
     let mut log = Log::new(BOUNDS);
-    assert_eq!(log.append(|| 0, |_| Err("no")), Err("no"));
+    assert_eq!(log.append(|| 0, |_| Err("no"), |_| Ok(())), Err("no"));
     assert_eq!(log.next(), 0);
-    assert_eq!(
-        append(&mut log, b"a"),
-        Append::Done {
-            seq: 0,
-            wakes: true
-        }
-    );
+    assert_eq!(append(&mut log, b"a"), done(0, true));
 }
 
 #[test]
@@ -153,7 +145,7 @@ fn one_batch_over_the_bound_is_still_delivered() {
 fn a_pin_is_waited_for_and_tells_who_waits() {
     let mut log = Log::new(BOUNDS);
     let mut cursor = log.cursor(0);
-    let pin = log.pin(0);
+    let pin = log.pin(0, None);
     let mut sent = 0;
     while append(&mut log, &[0; 40]) != Append::Full {
         sent += 1;
@@ -242,6 +234,7 @@ proptest! {
                             *cursor = log.cursor(to);
                             prop_assert_eq!(cursor.seq(), to);
                         }
+                        Read::Unsorted { .. } => prop_assert!(false, "nobody has a filter"),
                         Read::Frames { items: count, .. } => {
                             let got = items(&out);
                             prop_assert_eq!(got.len() as u64, count);
@@ -264,7 +257,7 @@ proptest! {
                         from = from.max(log.oldest());
                     }
                     let cursor = log.cursor(from);
-                    let pin = pinned.then(|| log.pin(cursor.seq()));
+                    let pin = pinned.then(|| log.pin(cursor.seq(), None));
                     if let Some(Reader { pin: Some(pin), .. }) =
                         readers.insert(reader, Reader { cursor, pin })
                     {
