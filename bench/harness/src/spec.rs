@@ -33,6 +33,8 @@ pub struct Spec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Transport {
+    /// `throughput`, `latency` or `wan`: a profile of Rivermesh, with the other settings on top.
+    pub profile: Option<String>,
     /// `cubic`, `newreno` or `bbr` (raw-quinn: all; iroh's QUIC: those it has).
     pub congestion: Option<String>,
     /// Bytes in flight before the first acknowledgement.

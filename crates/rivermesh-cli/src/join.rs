@@ -3,10 +3,12 @@
 use std::{env, fs, path::Path};
 
 use color_eyre::eyre::{Context, Result};
-use rivermesh::{Invite, Lag, NetworkKey, Node, Peer, Relay, Rendezvous, Snapshot, TransportAddr};
+use rivermesh::{
+    Invite, Lag, NetworkKey, Node, Peer, Profile, Relay, Rendezvous, Snapshot, TransportAddr,
+};
 
 use crate::{
-    args::{LagPolicy, NetworkArgs},
+    args::{LagPolicy, NetworkArgs, ProfileName},
     catalog::{Row, short},
     failure::Usage,
     latency::micros_of,
@@ -30,11 +32,14 @@ pub(crate) async fn start(args: &NetworkArgs) -> Result<Node> {
         .map(|text| invite(text))
         .collect::<Result<Vec<_>>>()?;
     let network = network(args.network.as_deref(), &invites)?;
-    let mut builder = Node::builder(network).relay(if args.relay {
+    let relay = if args.relay {
         Relay::Public
     } else {
         Relay::Disabled
-    });
+    };
+    let mut builder = Node::builder(network)
+        .relay(relay)
+        .transport(profile(args.profile));
     if let Some(key) = network_key(args.network_key_file.as_deref())? {
         builder = builder.network_key(key);
     }
@@ -108,6 +113,15 @@ fn network_key(file: Option<&Path>) -> Result<Option<NetworkKey>> {
     let key = text.trim().parse::<NetworkKey>();
     key.map(Some)
         .map_err(|error| Usage(format!("{from}: {error}")).into())
+}
+
+/// The SDK's word for a profile.
+fn profile(name: ProfileName) -> Profile {
+    match name {
+        ProfileName::Throughput => Profile::Throughput,
+        ProfileName::Latency => Profile::Latency,
+        ProfileName::Wan => Profile::Wan,
+    }
 }
 
 /// The SDK's word for a lag policy.

@@ -68,7 +68,7 @@ pub use self::{
     net::{
         endpoint::{EndpointError, Relay},
         peers::{Config as ConnectionConfig, ConnectError},
-        transport::{Acknowledge, Congestion, Transport},
+        transport::{Acknowledge, Congestion, Profile, Transport},
     },
     node::Node,
     producer::{Producer, SendError, TrySendError},

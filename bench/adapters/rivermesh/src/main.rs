@@ -2,12 +2,12 @@
 
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use harness::{Adapter, Delivery, Info, Item, Sender, Sink, Slab, Spec, Variant};
 use rivermesh::{
-    Acknowledge, Condition, Congestion, Consumer, Invite, Lag, Node, Producer, Rendezvous,
-    Transport,
+    Acknowledge, Condition, Congestion, Consumer, Invite, Lag, Node, Producer, Profile,
+    Rendezvous, Transport,
 };
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -97,6 +97,7 @@ impl Adapter for Rivermesh {
 
     fn knobs(_spec: &Spec) -> &'static [&'static str] {
         &[
+            "profile",
             "send_window",
             "receive_window",
             "stream_receive_window",
@@ -124,20 +125,25 @@ async fn node(network: &str, spec: &Spec, invite: Option<Invite>) -> anyhow::Res
     let mut builder = Node::builder(network)
         .bind(SocketAddr::from(([127, 0, 0, 1], 0)))
         .rendezvous(Rendezvous::Off)
-        .transport(transport(&spec.transport));
+        .transport(transport(&spec.transport)?);
     if let Some(invite) = invite {
         builder = builder.join(invite);
     }
     builder.spawn().await.context("cannot start a node")
 }
 
-fn transport(knobs: &harness::Transport) -> Transport {
-    let usual = Transport::default();
+fn transport(knobs: &harness::Transport) -> anyhow::Result<Transport> {
+    let usual = Transport::from(match knobs.profile.as_deref() {
+        None | Some("throughput") => Profile::Throughput,
+        Some("latency") => Profile::Latency,
+        Some("wan") => Profile::Wan,
+        Some(other) => bail!("no such profile: {other}"),
+    });
     let acknowledge = knobs.ack_threshold.map(|packets| Acknowledge {
         packets,
         delay: Duration::from_millis(knobs.ack_delay_ms.unwrap_or(25).into()),
     });
-    Transport {
+    Ok(Transport {
         send_window: knobs.send_window.unwrap_or(usual.send_window),
         receive_window: knobs.receive_window.unwrap_or(usual.receive_window),
         stream_receive_window: knobs
@@ -145,6 +151,7 @@ fn transport(knobs: &harness::Transport) -> Transport {
             .unwrap_or(usual.stream_receive_window),
         congestion: match knobs.congestion.as_deref() {
             Some("bbr") => Congestion::Bbr,
+            Some("cubic") => Congestion::Cubic,
             _ => usual.congestion,
         },
         initial_mtu: knobs.initial_mtu.unwrap_or(usual.initial_mtu),
@@ -156,7 +163,7 @@ fn transport(knobs: &harness::Transport) -> Transport {
         fairness: knobs.send_fairness.unwrap_or(usual.fairness),
         acknowledge: acknowledge.or(usual.acknowledge),
         ..usual
-    }
+    })
 }
 
 async fn consume(mut consumer: Consumer<Bytes>, mut sink: Sink) {

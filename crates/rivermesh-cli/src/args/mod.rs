@@ -12,7 +12,7 @@ pub(crate) use commands::{
     BenchArgs, BenchConsumersArgs, CompletionsArgs, DemoArgs, DemoConsumerArgs, DemoStationArgs,
     InputFormat, LagPolicy, LsArgs, NodeArgs, OnError, PubArgs, Speed, SubArgs,
 };
-pub(crate) use network::NetworkArgs;
+pub(crate) use network::{NetworkArgs, ProfileName};
 
 /// Stream typed data between programs that find each other, without a broker.
 ///

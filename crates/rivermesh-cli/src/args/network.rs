@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 /// Which network to be part of, as whom, and how peers are found.
 #[derive(Debug, Clone, Args)]
@@ -45,6 +45,10 @@ pub(crate) struct NetworkArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
 
+    /// Kind of network that the QUIC settings are made for
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) profile: ProfileName,
+
     /// Use iroh's public relays to reach nodes behind firewalls
     #[arg(long)]
     pub(crate) relay: bool,
@@ -70,4 +74,16 @@ pub(crate) struct NetworkArgs {
         hide_env = true
     )]
     pub(crate) rendezvous_dir: Option<PathBuf>,
+}
+
+/// The names of the SDK's profiles.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProfileName {
+    /// One machine or one site: most deliveries, least CPU
+    #[default]
+    Throughput,
+    /// Links with loss, where what was lost must be there again soon
+    Latency,
+    /// Across the internet: long round trips, and loss
+    Wan,
 }

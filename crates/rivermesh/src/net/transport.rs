@@ -47,6 +47,49 @@ pub struct Transport {
     pub acknowledge: Option<Acknowledge>,
 }
 
+/// Settings of [`Transport`] that were measured to serve a kind of network. The book's page
+/// *Transport* has the figures, and the commands that reproduce them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Profile {
+    /// For one machine or one site, where round trips take less than some milliseconds: most
+    /// deliveries per second, least CPU per delivery.
+    #[default]
+    Throughput,
+    /// For links that lose packets, where what was lost must be there again soon: BBR, and an
+    /// acknowledgement for every packet, within a millisecond. It takes more CPU, and bulk data goes slower
+    /// than with [`Throughput`](Self::Throughput).
+    Latency,
+    /// Across the internet, where a round trip takes tens of milliseconds and packets are lost: BBR, and windows
+    /// that hold what is on its way. A peer that does not read may cost up to eight times
+    /// the memory.
+    Wan,
+}
+
+impl From<Profile> for Transport {
+    fn from(profile: Profile) -> Self {
+        let usual = Self::default();
+        match profile {
+            Profile::Throughput => usual,
+            Profile::Latency => Self {
+                congestion: Congestion::Bbr,
+                acknowledge: Some(Acknowledge {
+                    packets: 0,
+                    delay: Duration::from_millis(1),
+                }),
+                ..usual
+            },
+            Profile::Wan => Self {
+                congestion: Congestion::Bbr,
+                send_window: 16 * 1024 * 1024,
+                receive_window: 32 * 1024 * 1024,
+                stream_receive_window: 4 * 1024 * 1024,
+                ..usual
+            },
+        }
+    }
+}
+
 /// How the sending rate follows the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

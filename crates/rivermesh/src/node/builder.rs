@@ -193,9 +193,9 @@ impl Builder {
         self
     }
 
-    /// QUIC settings.
-    pub fn transport(mut self, transport: Transport) -> Self {
-        self.transport = transport;
+    /// QUIC settings: a [`Transport`], or a [`Profile`](crate::Profile) for a kind of network.
+    pub fn transport(mut self, transport: impl Into<Transport>) -> Self {
+        self.transport = transport.into();
         self
     }
 
