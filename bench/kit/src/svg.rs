@@ -7,7 +7,7 @@ const HEIGHT: f64 = 240.0;
 /// Room for the axis' numbers, the heading and the legend.
 const LEFT: f64 = 64.0;
 const TOP: f64 = 34.0;
-const RIGHT: f64 = 16.0;
+const RIGHT: f64 = 24.0;
 const BOTTOM: f64 = 40.0;
 const LEGEND: f64 = 16.0;
 const COLOURS: [&str; 4] = ["#0b7285", "#e8a33d", "#868e96", "#a61e4d"];

@@ -44,8 +44,9 @@ impl Record {
 
     /// Bytes for each one more than in a run with fewer.
     fn each_since(&self, fewer: &Self) -> f64 {
-        let grown = self.figures.memory.1 as f64 - fewer.figures.memory.1 as f64;
-        grown / self.count.saturating_sub(fewer.count).max(1) as f64
+        let grown = |record: &Self| record.each().0 * record.count as f64;
+        let more = self.count.saturating_sub(fewer.count).max(1);
+        (grown(self) - grown(fewer)) / more as f64
     }
 
     fn cpu_ms_each(&self) -> f64 {
