@@ -28,7 +28,7 @@ use super::{
 use crate::{Condition, Datum, Filters};
 
 /// Bytes of items after which a task that only sends lets the others of its thread run. More makes
-/// fuller batches, less makes the others wait less: small items take about 0.1 ms to send so many.
+/// fuller batches, less makes the others wait less.
 const TURN_BYTES: usize = 256 * 1024;
 /// What an item counts as at least, because sending it takes time, too: at most 2,048 items a turn.
 const TURN_LEAST: usize = 128;
