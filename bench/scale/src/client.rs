@@ -48,6 +48,7 @@ impl Client {
             fingerprint: None,
             start: Start::Latest,
             lag: Lag::Skip,
+            filter: None,
         };
         to.write_all(&[StreamKind::Subscribe.byte()]).await?;
         to.write_all(&wire::encode(&ask, limits::CONTROL)?).await?;

@@ -135,6 +135,7 @@ fn subscriptions() -> Result<()> {
         fingerprint: None,
         start: Start::Latest,
         lag: Lag::Skip,
+        filter: None,
     };
     let (message, mut last) = (wire::encode(&ask, limits::CONTROL)?, None);
     measured(&mut || {
