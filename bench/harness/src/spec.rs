@@ -34,6 +34,7 @@ pub struct Spec {
 #[serde(default, deny_unknown_fields)]
 pub struct Transport {
     /// `throughput`, `latency` or `wan`: a profile of Rivermesh, with the other settings on top.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
     /// `cubic`, `newreno` or `bbr` (raw-quinn: all; iroh's QUIC: those it has).
     pub congestion: Option<String>,
