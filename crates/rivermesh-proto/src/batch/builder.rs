@@ -107,6 +107,24 @@ impl Builder {
         self.buf[prefix..prefix + width].copy_from_slice(&bytes[..width]);
     }
 
+    /// Ends the open batch before its last item, which began at `offset`, and gives its frame; the
+    /// last item is then the first of a new one. `None` where it is the only one already.
+    pub fn seal_before(&mut self, offset: usize, first: Seq, sent_at_us: u64) -> Option<Bytes> {
+        if self.count < 2 {
+            return None;
+        }
+        self.buf.truncate(self.end);
+        let last = self.buf.split_off(offset);
+        (self.end, self.count) = (offset, self.count - 1);
+        let frame = self.seal(first, sent_at_us);
+        self.buf
+            .reserve((HEADER + BATCH_WORDS + last.len()).max(self.block));
+        self.buf.put_bytes(0, HEADER + BATCH_WORDS);
+        self.buf.put_slice(&last);
+        (self.end, self.count) = (self.buf.len(), 1);
+        frame
+    }
+
     /// Ends the open batch and gives its frame; `None` where it is empty.
     pub fn seal(&mut self, first: Seq, sent_at_us: u64) -> Option<Bytes> {
         if self.count == 0 {

@@ -41,6 +41,8 @@ pub const HEADER: usize = 5;
 const BATCH_WORDS: usize = 8 + 4 + 8;
 /// Bytes of a thinned batch's own words before the first item.
 const THINNED_WORDS: usize = 8 + 8 + 4 + 8;
+/// Where in a frame of kind 1 the first item begins, its length included.
+pub const FIRST: usize = HEADER + BATCH_WORDS;
 /// Bytes of the longest length prefix of an item (LEB128 of [`limits::ITEM`]).
 const MAX_PREFIX: usize = 3;
 const _: () = assert!(limits::ITEM < 1 << (7 * MAX_PREFIX));

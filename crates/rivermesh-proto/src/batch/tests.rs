@@ -129,6 +129,27 @@ fn a_builder_knows_where_the_next_item_begins() {
 }
 
 #[test]
+fn a_builder_can_put_its_last_item_into_the_next_batch() {
+    let mut builder = Builder::new(64);
+    builder.push(put(b"one")).unwrap();
+    let offset = builder.offset();
+    assert!(
+        builder.seal_before(HEADER + 20, 0, 0).is_none(),
+        "the only one"
+    );
+    builder.push(put(&[7; 300])).unwrap();
+    let first = Batch::of_frame(&builder.seal_before(offset, 5, 1).unwrap()).unwrap();
+    assert_eq!(items(&first), vec![(5, b"one".to_vec())]);
+    builder.push(put(b"three")).unwrap();
+    let second = Batch::of_frame(&builder.seal(6, 2).unwrap()).unwrap();
+    assert_eq!(
+        items(&second),
+        vec![(6, vec![7; 300]), (7, b"three".to_vec())]
+    );
+    assert_eq!((first.sent_at_us(), second.sent_at_us()), (1, 2));
+}
+
+#[test]
 fn picks_that_cannot_be_are_refused() {
     let frame = seal(&[vec![1], vec![2]], 10);
     let at = |seq, offset| vec![Pick { seq, offset }];

@@ -5,7 +5,7 @@ use super::{
     ast::Segment,
     plan::{Plan, Target, Test},
     types::Source,
-    value::{Members, Scalar},
+    value::Scalar,
 };
 
 /// What a set adds to a filter's own memory for each value that it is found by: an entry of a hash

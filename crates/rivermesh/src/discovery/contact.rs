@@ -43,8 +43,9 @@ pub(super) struct Contacts {
     probing: HashSet<NodeId>,
     probe_at: Instant,
     heal_at: Instant,
-    /// When to compare with any peer, if nobody is missing.
-    stray_at: Instant,
+    /// When to compare with any peer, if nobody is missing; not set before the size of the network is
+    /// known.
+    stray_at: Option<Instant>,
 }
 
 /// An address that this node was told of.
@@ -67,7 +68,7 @@ impl Contacts {
             probing: HashSet::new(),
             probe_at: now,
             heal_at: now + shared.config.heal_interval,
-            stray_at: now + shared.config.stray_interval(1),
+            stray_at: None,
         };
         for addr in bootstrap.into_iter().filter(|addr| addr.id != shared.local) {
             contacts.add(shared, addr, now);
@@ -221,10 +222,14 @@ impl Worker {
         let away = all.filter(|addr| self.peers.get(addr.id).is_none());
         if let Some(addr) = away.choose(&mut self.rng) {
             self.contact(addr);
-        } else if self.contacts.stray_at <= now {
+        } else if self.contacts.stray_at.is_none_or(|at| at <= now) {
             let around = self.rng.random_range(0.5..1.5);
             let every = self.shared.config.stray_interval(snapshot.len());
-            self.contacts.stray_at = now + every.mul_f64(around);
+            let first = self.contacts.stray_at.is_none();
+            self.contacts.stray_at = Some(now + every.mul_f64(around));
+            if first {
+                return;
+            }
             let others = snapshot.live().filter(|peer| !peer.is_local());
             let others = others.filter(|peer| !self.gossip.neighbours().contains(&peer.id()));
             if let Some(peer) = others.choose(&mut self.rng) {

@@ -15,8 +15,9 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::{Bytes, BytesMut};
 use rivermesh_proto::{
     Seq,
-    batch::{Batch, Builder},
+    batch::{self, Batch, Builder},
     filter::{GroupId, Set},
+    limits,
 };
 use slotmap::{SlotMap, new_key_type};
 
@@ -213,10 +214,19 @@ impl Log {
             evaluate(self.groups.set())?;
         }
         let wakes = self.open.is_empty();
-        let (index, offset) = (self.open.count(), self.open.offset());
+        let (mut index, mut offset) = (self.open.count(), self.open.offset());
         self.open.push(encode)?;
         if wakes {
             self.open_since_us = now_us();
+        } else if self.open.bytes() > limits::BATCH {
+            // A frame has room for one item of the largest size: a large one travels alone.
+            let first = self.next - u64::from(index);
+            let sealed = self.open.seal_before(offset, first, self.open_since_us);
+            if let Some(frame) = sealed {
+                self.keep(first, frame);
+                self.open_since_us = now_us();
+                (index, offset) = (0, batch::FIRST);
+            }
         }
         let seq = self.next;
         self.next += 1;
@@ -370,21 +380,26 @@ impl Log {
     }
 
     fn seal(&mut self) {
-        let (first, number) = (self.open_first(), self.open_number());
+        let first = self.open_first();
         if let Some(frame) = self.open.seal(first, self.open_since_us) {
-            let (matches, bytes) = self.groups.seal(number, first);
-            let bytes = frame.len() + bytes;
-            self.bytes += bytes;
-            self.sealed.push_back(Sealed {
-                first,
-                end: self.next,
-                frame,
-                matches,
-                thinned: BTreeMap::new(),
-                bytes,
-            });
-            self.make_room();
+            self.keep(first, frame);
         }
+    }
+
+    /// Puts a frame of the items from `first` to the newest one into the ring.
+    fn keep(&mut self, first: Seq, frame: Bytes) {
+        let (matches, bytes) = self.groups.seal(self.open_number(), first);
+        let bytes = frame.len() + bytes;
+        self.bytes += bytes;
+        self.sealed.push_back(Sealed {
+            first,
+            end: self.next,
+            frame,
+            matches,
+            thinned: BTreeMap::new(),
+            bytes,
+        });
+        self.make_room();
     }
 
     /// Lets batches go until the ring is within its bound; false where a pin is in the way.

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, convert::Infallible};
 
 use bytes::{BufMut, Bytes};
 use proptest::prelude::*;
-use rivermesh_proto::{Seq, batch::Batch};
+use rivermesh_proto::{Seq, batch::Batch, limits};
 
 use super::{Append, Bounds, Cursor, Limits, Log, Pin, Read};
 
@@ -139,6 +139,37 @@ fn one_batch_over_the_bound_is_still_delivered() {
         Read::Frames { items: 1, .. }
     ));
     assert!(log.bytes() < 2 * 5100, "the first one has left");
+}
+
+#[test]
+fn a_large_item_travels_alone() {
+    let mut log = Log::new(Bounds {
+        log_bytes: 8 << 20,
+        batch_bytes: 16 * 1024,
+        ..BOUNDS
+    });
+    let sizes = [15_000, limits::ITEM, 10, 15_000, 60_000, limits::ITEM, 7];
+    for size in sizes {
+        assert!(matches!(
+            append(&mut log, &vec![1; size]),
+            Append::Done { .. }
+        ));
+    }
+    let (mut cursor, mut out) = (log.cursor(0), Vec::new());
+    while let Read::Frames { .. } = log.read(&mut cursor, 1 << 20, &mut out) {}
+    let found: Vec<usize> = items(&out).iter().map(|(_, item)| item.len()).collect();
+    assert_eq!(found, sizes);
+    for frame in &out {
+        let count = Batch::of_frame(frame).unwrap().count();
+        assert!(
+            frame.len()
+                <= if count > 1 {
+                    limits::BATCH
+                } else {
+                    limits::FRAME
+                }
+        );
+    }
 }
 
 #[test]
