@@ -28,7 +28,7 @@ pub(super) async fn run(peers: Peers) {
     let lobby = Lobby::new(config.max_handshakes, config.max_handshakes_per_address);
     let lobby = Arc::new(Mutex::new(lobby));
     while let Some(incoming) = peers.0.endpoint.accept().await {
-        if peers.links().len() >= peers.0.config.max_connections {
+        if peers.count() >= peers.0.config.max_connections {
             incoming.refuse();
             continue;
         }

@@ -166,7 +166,7 @@ pub(super) struct Inner {
 impl std::fmt::Debug for Peers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Peers")
-            .field("links", &self.links().len())
+            .field("links", &self.count())
             .finish_non_exhaustive()
     }
 }
@@ -226,6 +226,11 @@ impl Peers {
     /// All links.
     pub(crate) fn links(&self) -> Vec<Arc<Link>> {
         self.map().values().cloned().collect()
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.map().len()
     }
 
     /// The link to a peer, dialing it if need be. Callers for one peer share one dial.
