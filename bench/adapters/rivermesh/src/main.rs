@@ -6,8 +6,8 @@ use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use harness::{Adapter, Delivery, Info, Item, Sender, Sink, Slab, Spec, Variant};
 use rivermesh::{
-    Acknowledge, Condition, Congestion, Consumer, Invite, Lag, Node, Producer, Profile,
-    Rendezvous, Transport,
+    Acknowledge, Condition, Congestion, Consumer, Invite, Lag, Node, Producer, Profile, Rendezvous,
+    Transport,
 };
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
