@@ -1,7 +1,7 @@
 //! Filters that travel to the producer: who gets what, what is told of the rest, and how a filter
 //! changes while items flow.
 
-use std::{collections::BTreeMap, future::poll_fn, time::Duration};
+use std::collections::BTreeMap;
 
 use rivermesh::{
     Condition, Consumer, Datum, Dynamic, Event, Lag, LagSet, Node, Producer,
@@ -149,12 +149,9 @@ async fn each_number_is_received_or_left_out_near_and_far() {
         witnesses.push(Witness::new(node, wish("n >= 500")));
         witnesses.push(Witness::new(node, |consumer| consumer.lag(Lag::Block)));
     }
-    witnesses.push(Witness::new(
-        &b,
-        wish("key in ['k7','k1'] || kind == \"k1\""),
-    ));
+    witnesses.push(Witness::new(&b, wish("key in [\"k7\", 'k1', 'k7']")));
     subscribed(&producer, 7).await;
-    assert_eq!(producer.stats().filters, 3);
+    assert_eq!(producer.stats().filters, 2);
     send(&producer, 0, 1000).await;
     for (place, witness) in witnesses.iter_mut().enumerate() {
         witness.until(1000).await;
@@ -289,7 +286,7 @@ async fn a_filter_that_does_not_fit_is_refused_in_words_and_another_one_is_taken
     };
     assert_eq!(
         error.report(),
-        "line 1, column 1: `Number` has no field `m`; there are `n`, `key`, `pad`, `kind`\n\
+        "line 1, column 1: `Number` has no field `m`; there are `n`, `pad`, `key`, `kind`\n\
          m > 1 && n > 1\n^"
     );
     // The same from the producer, for who does not know the type. Near and far.
@@ -311,7 +308,7 @@ async fn a_filter_that_does_not_fit_is_refused_in_words_and_another_one_is_taken
             (place.offset(), place.excerpt()),
             (9, "n > 1 && m > 1\n         ^")
         );
-        assert_eq!(exists, &["n", "key", "pad", "kind"]);
+        assert_eq!(exists, &["n", "pad", "key", "kind"]);
         assert!(
             error.report().ends_with(place.excerpt()),
             "{}",
@@ -510,9 +507,4 @@ async fn many_changes_in_a_row_end_with_the_last() {
     assert_eq!(witness.of(Fate::Received), [199]);
     assert!(witness.changes.len() <= 200);
     assert_eq!(producer.stats().filters, 1);
-    let pending = poll_fn(|cx| {
-        let next = std::pin::pin!(witness.consumer.next_event());
-        std::task::Poll::Ready(next.poll(cx).is_pending())
-    });
-    assert!(timeout(Duration::from_secs(1), pending).await.unwrap());
 }
