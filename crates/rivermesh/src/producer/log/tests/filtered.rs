@@ -279,7 +279,7 @@ impl Bench {
                     };
                     assert_eq!(self.log.outlook(&reader.cursor, group), expected);
                 }
-                if max_bytes % 2 == 0 {
+                if max_bytes.is_multiple_of(2) {
                     Log::tell(&mut reader.cursor, &mut out);
                     assert_eq!(reader.cursor.told(), self.all.len() as u64);
                 }
