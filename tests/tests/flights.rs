@@ -1,5 +1,10 @@
 //! All flights of a year through three producers to ten consumers with different filters, against
 //! the same selection made on the file.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test's helpers may panic"
+)]
 
 use std::{collections::HashMap, io::Read, sync::Arc};
 
