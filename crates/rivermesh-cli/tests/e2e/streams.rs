@@ -78,7 +78,8 @@ fn a_filter_that_cannot_be_is_shown_with_the_place() {
     assert_eq!(lines[1..3], ["carrier = \"UA\"", "        ^"]);
     // What only the producer can know. A stream of lines has no fields.
     let sub = place.start(&["sub", "chat", "--count", "1", "--filter", "carrier == 'UA'"]);
-    let publisher = place.start(&["pub", "chat", "--wait-for", "0", "--linger"]);
+    let mut publisher = place.start(&["pub", "chat", "--wait-for", "0", "--linger"]);
+    publisher.write("hello\n");
     let told = sub.says("^^^^^^^");
     let told: Vec<&str> = told
         .lines()
