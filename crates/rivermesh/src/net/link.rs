@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -21,6 +21,7 @@ pub(crate) struct Link {
     instance: u64,
     dialed: bool,
     uses: AtomicUsize,
+    retired: AtomicBool,
 }
 
 impl Link {
@@ -32,6 +33,7 @@ impl Link {
             instance,
             dialed,
             uses: AtomicUsize::new(0),
+            retired: AtomicBool::new(false),
         }
     }
 
@@ -89,12 +91,21 @@ impl Link {
 
     /// Marks the link as used; an unused one is closed after a while.
     pub(crate) fn hold(self: &Arc<Self>) -> Use {
-        self.uses.fetch_add(1, Ordering::Relaxed);
+        self.uses.fetch_add(1, Ordering::SeqCst);
         Use(Arc::clone(self))
     }
 
     pub(crate) fn is_used(&self) -> bool {
-        self.uses.load(Ordering::Relaxed) > 0
+        self.uses.load(Ordering::SeqCst) > 0
+    }
+
+    /// Closes the link when its last user is done, for another connection is kept.
+    pub(super) fn retire(&self) {
+        // In this order here and the opposite one below: whoever comes last sees what the other did.
+        self.retired.store(true, Ordering::SeqCst);
+        if !self.is_used() {
+            self.close(Code::Duplicate);
+        }
     }
 }
 
@@ -112,6 +123,9 @@ impl std::ops::Deref for Use {
 
 impl Drop for Use {
     fn drop(&mut self) {
-        self.0.uses.fetch_sub(1, Ordering::Relaxed);
+        let last = self.0.uses.fetch_sub(1, Ordering::SeqCst) == 1;
+        if last && self.0.retired.load(Ordering::SeqCst) {
+            self.0.close(Code::Duplicate);
+        }
     }
 }

@@ -8,13 +8,15 @@
 //! | `link` | one proven connection to a peer, and who uses it |
 //! | `accept` | incoming connections, until they are proven |
 //! | `transport` | the QUIC settings |
-//! | `peers` | all links: dialling, and which of two connections to keep |
+//! | `peers` | all links: dialling, taking in, letting go |
+//! | `rivals` | which of two connections to one peer to keep |
 
 mod accept;
 pub(crate) mod endpoint;
 pub(crate) mod handshake;
 pub(crate) mod link;
 pub(crate) mod peers;
+mod rivals;
 pub(crate) mod stream;
 pub(crate) mod transport;
 

@@ -1,4 +1,4 @@
-//! All links: dialling, and which of two connections to one peer to keep.
+//! All links: dialling, taking in, and letting go.
 
 use std::{
     collections::HashMap,
@@ -29,6 +29,7 @@ use tracing::{debug, trace};
 use super::{
     handshake::{self, Failure, Membership},
     link::{Link, Use},
+    rivals::{self, Choice},
     stream::{self, Reader, Writer},
 };
 use crate::task::Tasks;
@@ -150,6 +151,8 @@ pub(super) struct Inner {
     directory: Arc<dyn Directory>,
     pub(super) config: Config,
     links: Mutex<HashMap<NodeId, Arc<Link>>>,
+    /// Links that others have replaced and that are still used: at most one for each peer.
+    retired: Mutex<HashMap<NodeId, Arc<Link>>>,
     /// One lock per peer that is being dialed, so that two callers share one dial.
     dials: Mutex<HashMap<NodeId, Arc<tokio::sync::Mutex<()>>>>,
     dial_places: Arc<Semaphore>,
@@ -202,6 +205,7 @@ impl Peers {
             arrived: Notify::new(),
             config,
             links: Mutex::default(),
+            retired: Mutex::default(),
             dials: Mutex::default(),
             events,
             subscriptions,
@@ -228,9 +232,9 @@ impl Peers {
         self.map().values().cloned().collect()
     }
 
-    /// How many there are.
+    /// How many there are, those included that others have replaced.
     pub(crate) fn count(&self) -> usize {
-        self.map().len()
+        self.map().len() + lock(&self.0.retired).len()
     }
 
     /// The link to a peer, dialing it if need be. Callers for one peer share one dial.
@@ -301,9 +305,17 @@ impl Peers {
         for link in self.links() {
             link.close(code);
         }
+        for link in lock(&self.0.retired).values() {
+            link.close(code);
+        }
     }
 
-    async fn dial(&self, peer: NodeId, hint: Option<EndpointAddr>) -> Result<Use, ConnectError> {
+    /// Dials a peer, whether there is a link to it or not.
+    pub(crate) async fn dial(
+        &self,
+        peer: NodeId,
+        hint: Option<EndpointAddr>,
+    ) -> Result<Use, ConnectError> {
         let mut address = self.0.directory.address(peer);
         if let Some(hint) = hint {
             address.addrs.extend(hint.addrs);
@@ -361,27 +373,47 @@ impl Peers {
 
     /// Takes a new link in, unless another one to the same peer is kept instead.
     fn register(&self, link: Arc<Link>) -> Result<(), Refusal> {
-        let replaced = {
+        let local = self.0.endpoint.id();
+        let (replaced, choice) = {
             let mut links = self.map();
             let rival = links.get(&link.peer()).filter(|rival| !rival.is_closed());
-            if let Some(rival) = rival
-                && !replaces(self.0.endpoint.id(), &link, rival)
-            {
+            let choice = rival.map_or(Choice::New, |rival| rivals::choose(local, &link, rival));
+            if let (Some(rival), Choice::Old) = (rival, choice) {
                 let rival = rival.hold();
                 drop(links);
                 link.close(Code::Duplicate);
                 return Err(Refusal::Duplicate(rival));
             }
-            links.insert(link.peer(), Arc::clone(&link))
+            (links.insert(link.peer(), Arc::clone(&link)), choice)
         };
         self.0.arrived.notify_waiters();
         self.0.opened[usize::from(!link.dialed())].increment(1);
         if let Some(old) = replaced {
-            trace!(peer = %link.peer().fmt_short(), "a newer connection replaces the one before");
-            old.close(Code::Duplicate);
+            trace!(peer = %link.peer().fmt_short(), ?choice, "a newer connection replaces the one before");
+            match choice {
+                Choice::Both => self.retire(old),
+                _ => old.close(Code::Duplicate),
+            }
         }
         self.0.tasks.spawn("link", self.clone().serve(link));
         Ok(())
+    }
+
+    /// Lets a link go that another one replaces, as soon as nobody uses it: a subscription on it may
+    /// be one whose producer ends now, and could not be had again on the other link.
+    fn retire(&self, link: Arc<Link>) {
+        let before = lock(&self.0.retired).insert(link.peer(), Arc::clone(&link));
+        if let Some(before) = before {
+            before.close(Code::Duplicate);
+        }
+        link.retire();
+        if link.is_closed() {
+            self.forget(&link);
+        }
+    }
+
+    fn forget(&self, link: &Link) {
+        lock(&self.0.retired).retain(|_, retired| retired.id() != link.id());
     }
 
     /// Hands what the peer opens on a link to whom it concerns, until the link is lost.
@@ -414,6 +446,7 @@ impl Peers {
             }
             current
         };
+        self.forget(&link);
         if last {
             let (peer, instance) = (link.peer(), link.instance());
             let code = stream::close_code(&error);
@@ -530,23 +563,6 @@ impl From<Failure> for Refusal {
     }
 }
 
-/// Whether a new link takes the place of another one to the same peer. Both sides see the same
-/// facts and come to the same answer.
-fn replaces(local: NodeId, new: &Link, old: &Link) -> bool {
-    let facts = |link: &Link| (link.instance(), link.dialed());
-    decide(local, new.peer(), facts(new), facts(old))
-}
-
-fn decide(local: NodeId, peer: NodeId, new: (u64, bool), old: (u64, bool)) -> bool {
-    let ((new_instance, new_dialed), (old_instance, old_dialed)) = (new, old);
-    // The peer's process was restarted: the old connection leads nowhere.
-    new_instance != old_instance
-        // The same side dialed again: it has lost the old one.
-        || new_dialed == old_dialed
-        // Both dialed at once: the connection that the smaller id dialed is kept.
-        || new_dialed == (local < peer)
-}
-
 /// A poisoned lock means that a task panicked while it held it; no invariant of the maps here
 /// spans two statements, so they are used on.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -566,39 +582,4 @@ pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use iroh::SecretKey;
-
-    use super::decide;
-
-    #[test]
-    fn both_sides_keep_the_same_connection() {
-        let mut ids = [1, 2].map(|n| SecretKey::from_bytes(&[n; 32]).public());
-        ids.sort();
-        let [small, large] = ids;
-        // Seen from `small`: its own connection is `dialed`; seen from `large` it is not.
-        assert!(decide(small, large, (7, true), (7, false)));
-        assert!(!decide(small, large, (7, false), (7, true)));
-        assert!(decide(large, small, (8, false), (8, true)));
-        assert!(!decide(large, small, (8, true), (8, false)));
-    }
-
-    #[test]
-    fn a_restarted_peer_and_a_second_dial_replace() {
-        let ids = [1, 2].map(|n| SecretKey::from_bytes(&[n; 32]).public());
-        for local_first in [true, false] {
-            let (local, peer) = if local_first {
-                (ids[0], ids[1])
-            } else {
-                (ids[1], ids[0])
-            };
-            for dialed in [true, false] {
-                assert!(decide(local, peer, (2, dialed), (1, !dialed)));
-                assert!(decide(local, peer, (1, dialed), (1, dialed)));
-            }
-        }
-    }
 }

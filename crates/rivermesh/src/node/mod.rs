@@ -310,3 +310,6 @@ impl Producers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
