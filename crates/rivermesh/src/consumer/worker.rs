@@ -45,11 +45,11 @@ pub(super) struct Worker {
 enum State {
     /// A receiver follows it; the sender ends that, with the reason to give.
     Followed(Option<oneshot::Sender<LeaveReason>>),
-    /// There is no point in asking while it announces this, or, where it has refused, while nothing
-    /// else is wanted of it either.
+    /// There is no point in asking while it announces this, and, where it has refused, while what
+    /// came with this change of the filter is wanted.
     Resting {
         announced: (Epoch, Fingerprint),
-        refused: bool,
+        refused: Option<u32>,
     },
 }
 
@@ -72,7 +72,11 @@ impl Worker {
                 changed = self.catalog.changed() => if changed.is_err() { return },
                 () = self.roster.changed.notified() => {}
                 Ok(()) = wanted.changed() => {
-                    states.retain(|_, state| !matches!(state, State::Resting { refused: true, .. }));
+                    let wanted = wanted.borrow_and_update().change;
+                    states.retain(|_, state| match state {
+                        State::Resting { refused, .. } => refused.is_none_or(|at| at == wanted),
+                        State::Followed(_) => true,
+                    });
                 }
                 Some(ended) = receivers.join_next() => match ended {
                     Ok(ended) => self.on_ended(ended, &mut states),
@@ -91,12 +95,12 @@ impl Worker {
         self.roster.leave(producer);
         match outcome {
             Some(Outcome::Ended) => {
-                let refused = false;
+                let refused = None;
                 states.insert(producer, State::Resting { announced, refused });
             }
             Some(Outcome::Hopeless { change }) => {
                 if change == self.wish.wanted.borrow().change {
-                    let refused = true;
+                    let refused = Some(change);
                     states.insert(producer, State::Resting { announced, refused });
                 } else {
                     // It refused what is not wanted any more.
@@ -149,7 +153,7 @@ impl Worker {
                 },
                 hash_map::Entry::Vacant(slot) => slot.insert_entry(State::Resting {
                     announced,
-                    refused: false,
+                    refused: None,
                 }),
             };
             if !self.qualifies(peer) {
