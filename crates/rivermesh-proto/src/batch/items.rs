@@ -84,26 +84,54 @@ impl Batch {
 
     /// Walks all items once.
     fn check(&self) -> Result<(), FrameError> {
-        let mut at = self.start();
-        for index in 0..self.count {
-            let (len, data) = self.head(&mut at).ok_or(FrameError::Item { index })?;
-            if at.seq >= self.end {
-                return Err(FrameError::OutOfRange { index });
-            }
-            if len > limits::ITEM {
-                return Err(FrameError::ItemTooLarge { index, got: len });
-            }
-            if data + len > self.body.len() {
-                return Err(FrameError::Item { index });
-            }
-            at.pass(data + len);
-        }
-        if at.at != self.body.len() {
+        let end = if self.is_thinned {
+            self.check_thinned()?
+        } else {
+            self.check_plain()?
+        };
+        if end != self.body.len() {
             return Err(FrameError::TrailingBytes {
-                extra: self.body.len() - at.at,
+                extra: self.body.len() - end,
             });
         }
         Ok(())
+    }
+
+    /// Gives where the last item ends. What every item that is received passes through: it looks at
+    /// nothing but lengths.
+    fn check_plain(&self) -> Result<usize, FrameError> {
+        let mut at = BATCH_WORDS;
+        for index in 0..self.count {
+            let item = read_prefix(&self.body, at).ok_or(FrameError::Item { index })?;
+            at = self.check_item(index, item)?;
+        }
+        Ok(at)
+    }
+
+    fn check_thinned(&self) -> Result<usize, FrameError> {
+        let mut at = self.start();
+        for index in 0..self.count {
+            let item = self.head(&mut at).ok_or(FrameError::Item { index })?;
+            if at.seq >= self.end {
+                return Err(FrameError::OutOfRange { index });
+            }
+            let end = self.check_item(index, item)?;
+            at.pass(end);
+        }
+        Ok(at.at)
+    }
+
+    /// Gives where the item ends.
+    #[inline]
+    fn check_item(&self, index: u32, (len, data): (usize, usize)) -> Result<usize, FrameError> {
+        if len > limits::ITEM {
+            return Err(FrameError::ItemTooLarge { index, got: len });
+        }
+        let end = data + len;
+        if end > self.body.len() {
+            return Err(FrameError::Item { index });
+        }
+        Ok(end)
     }
 
     /// Reads a whole frame that this process sealed itself, thinned out or not.
@@ -176,6 +204,19 @@ impl Batch {
         if position.index >= self.count {
             return None;
         }
+        if self.is_thinned {
+            return self.next_thinned(position);
+        }
+        let (len, data) = read_prefix(&self.body, position.at)?;
+        let item = self.body.get(data..data + len)?;
+        // Not kept in the position: of numbers without gaps the index is enough.
+        let seq = self.first + u64::from(position.index);
+        position.index += 1;
+        position.at = data + len;
+        Some((seq, item))
+    }
+
+    fn next_thinned(&self, position: &mut Position) -> Option<(Seq, &[u8])> {
         let mut at = *position;
         let (len, data) = self.head(&mut at)?;
         let item = self.body.get(data..data + len)?;
@@ -185,15 +226,12 @@ impl Batch {
         Some((seq, item))
     }
 
-    /// The length of the item behind a position and where its bytes begin. The position takes the
-    /// item's number and the place of its length.
-    #[inline]
+    /// Of a batch that was thinned out: the length of the item behind a position and where its bytes
+    /// begin. The position takes the item's number and the place of its length.
     fn head(&self, at: &mut Position) -> Option<(usize, usize)> {
-        if self.is_thinned {
-            let (skip, behind) = read_skip(&self.body, at.at)?;
-            at.seq = at.seq.checked_add(skip)?;
-            at.at = behind;
-        }
+        let (skip, behind) = read_skip(&self.body, at.at)?;
+        at.seq = at.seq.checked_add(skip)?;
+        at.at = behind;
         read_prefix(&self.body, at.at)
     }
 
@@ -235,7 +273,8 @@ pub struct Position {
     index: u32,
     /// Where the next item begins in the body.
     at: usize,
-    /// The number that the next item has, if none before it was left out.
+    /// Of a batch that was thinned out: the number that the next item has, if none before it was left
+    /// out.
     seq: Seq,
 }
 
