@@ -103,10 +103,8 @@ mod tests {
             std::hint::spin_loop();
         }
         assert!(cpu(std::process::id()).unwrap() > before);
-        let (peak, now) = (
-            peak_memory(std::process::id()),
-            resident_memory(std::process::id()),
-        );
-        assert!(peak >= now && now.unwrap() > 100_000);
+        // One after the other, so the second may be the larger one.
+        assert!(peak_memory(std::process::id()).unwrap() > 100_000);
+        assert!(resident_memory(std::process::id()).unwrap() > 100_000);
     }
 }
