@@ -8,6 +8,7 @@
 //! | [`recorder`] | the oracle's journals, kept by the SDK's handles |
 //! | [`cluster`], [`host`] | nodes on loopback, and runtimes that can be frozen under them |
 //! | [`peer`] | nodes in processes of their own, to be killed |
+//! | [`witness`] | a consumer that keeps what it was told of each number |
 //! | [`seed`] | the seed of a run, from the environment or random, printed when the test fails |
 //!
 //! The oracle depends on nothing of the code under test but the names of things in
@@ -21,3 +22,4 @@ pub mod process;
 pub mod recorder;
 pub mod seed;
 pub mod wait;
+pub mod witness;

@@ -334,6 +334,7 @@ impl Recorder {
                 producer,
                 epoch,
                 seq,
+                ..
             } => {
                 self.next.insert((producer, epoch), seq);
                 let record = ConsumerEvent::Joined {
@@ -360,7 +361,9 @@ impl Recorder {
                 };
                 (record, Some(Note::Left(producer, epoch, reason)))
             }
-            Event::Refused { producer, error } => (
+            Event::Refused {
+                producer, error, ..
+            } => (
                 ConsumerEvent::Refused { producer },
                 Some(Note::Refused(producer, error)),
             ),

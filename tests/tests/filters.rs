@@ -6,138 +6,16 @@
     reason = "a test's helpers may panic"
 )]
 
-use std::collections::BTreeMap;
-
 use rivermesh::{
-    Condition, Consumer, Datum, Dynamic, Event, Lag, LagSet, Node, Producer,
+    Condition, Consumer, Datum, Dynamic, Event, Lag,
     consumer::{self, ConsumeError, FilterError, LeaveReason, SubscribeError},
-    producer,
 };
 use rivermesh_tests::{
     cluster::{Cluster, DEADLINE},
     wait::eventually,
+    witness::{Fate, Number, Witness, produce, send, subscribed},
 };
-use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Datum)]
-#[datum(name = "numbers", key = "kind")]
-struct Number {
-    n: u64,
-    kind: String,
-    pad: String,
-}
-
-impl Number {
-    fn new(n: u64) -> Self {
-        Self {
-            n,
-            kind: format!("k{}", n % 10),
-            pad: String::new(),
-        }
-    }
-}
-
-/// What became of a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Received,
-    Filtered,
-    Missed,
-}
-
-/// A consumer of one producer, and what it was told of each number.
-struct Witness {
-    consumer: Consumer<Number>,
-    fates: BTreeMap<u64, Fate>,
-    /// Where the numbers began.
-    first: Option<u64>,
-    /// From where on each change of the filter held.
-    changes: Vec<u64>,
-    left: Vec<LeaveReason>,
-    refused: Vec<SubscribeError>,
-}
-
-impl Witness {
-    fn new(
-        node: &Node,
-        setup: impl FnOnce(consumer::Builder<Number>) -> consumer::Builder<Number>,
-    ) -> Self {
-        Self {
-            consumer: setup(node.consumer()).build().unwrap(),
-            fates: BTreeMap::new(),
-            first: None,
-            changes: Vec::new(),
-            left: Vec::new(),
-            refused: Vec::new(),
-        }
-    }
-
-    /// The number after the last of which it knows.
-    fn next(&self) -> u64 {
-        let last = self.fates.last_key_value().map(|(seq, _)| seq + 1);
-        last.or(self.first).unwrap_or(0)
-    }
-
-    fn note(&mut self, from: u64, to: u64, fate: Fate) {
-        assert_eq!(from, self.next(), "a hole or a repetition");
-        self.fates.extend((from..to).map(|seq| (seq, fate)));
-    }
-
-    async fn step(&mut self) {
-        let event = timeout(DEADLINE, self.consumer.next_event()).await;
-        match event.expect("an event in time").expect("a node that runs") {
-            Event::Item(delivery) => {
-                assert_eq!(delivery.item.n, delivery.seq);
-                self.note(delivery.seq, delivery.seq + 1, Fate::Received);
-            }
-            Event::Filtered { from, to, .. } => self.note(from, to, Fate::Filtered),
-            Event::Missed { from, to, .. } => self.note(from, to, Fate::Missed),
-            Event::FilterChanged { seq, .. } => {
-                assert_eq!(seq, self.next());
-                self.changes.push(seq);
-            }
-            Event::Joined { seq, .. } => self.first = self.first.or(Some(seq)),
-            Event::Left { reason, .. } => self.left.push(reason),
-            Event::Refused { error, .. } => self.refused.push(error),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn until(&mut self, next: u64) {
-        while self.next() < next {
-            self.step().await;
-        }
-        assert_eq!(self.next(), next);
-    }
-
-    fn of(&self, fate: Fate) -> Vec<u64> {
-        let own = self.fates.iter().filter(|(_, found)| **found == fate);
-        own.map(|(seq, _)| *seq).collect()
-    }
-}
-
-fn produce(
-    node: &Node,
-    setup: impl FnOnce(producer::Builder<Number>) -> producer::Builder<Number>,
-) -> Producer<Number> {
-    setup(node.producer().allow_lag(LagSet::ALL.iter()))
-        .build()
-        .unwrap()
-}
-
-async fn send(producer: &Producer<Number>, from: u64, to: u64) {
-    for n in from..to {
-        let sent = timeout(DEADLINE, producer.send(Number::new(n))).await;
-        assert_eq!(sent.expect("room in time").unwrap(), n);
-    }
-}
-
-async fn subscribed(producer: &Producer<Number>, consumers: usize) {
-    let mut status = producer.status();
-    let there = status.wait_for(|status| status.consumers == consumers);
-    timeout(DEADLINE, there).await.unwrap().unwrap();
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_number_is_received_or_left_out_near_and_far() {

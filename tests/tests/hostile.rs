@@ -20,7 +20,7 @@ use rivermesh_proto::{
     handshake::{Context, EXPORTER_LABEL, Handshake, Hello, Role},
     limits,
     schema::Schema,
-    subscribe::{Accepted, Lag, Reply, Start, Subscribe},
+    subscribe::{Accepted, Lag, Reply, Start, Subscribe, Superseded},
     wire,
 };
 use rivermesh_tests::{
@@ -269,6 +269,7 @@ async fn a_member_that_sends_garbage_harms_its_own_streams() {
         start: Start::Latest,
         lag: Lag::Skip,
         filter: None,
+        superseded: Superseded::Send,
     };
     let (mut send, mut recv) = connection.open_bi().await.unwrap();
     send.write_all(&[3]).await.unwrap();
@@ -316,6 +317,7 @@ async fn a_producer_that_sends_broken_frames_is_asked_again_only_now_and_then() 
             }
             Subscribe::decode(&message(&mut recv).await).unwrap();
             let accepted = Reply::Accepted(Accepted {
+                thinned: 0,
                 epoch: Epoch(7),
                 start: 0,
                 lag: Lag::Skip,

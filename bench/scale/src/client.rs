@@ -19,7 +19,7 @@ use rivermesh_proto::{
     entry::Entry,
     handshake::{Context, EXPORTER_LABEL, Handshake, Hello, Role},
     limits,
-    subscribe::{Lag, Reply, Start, Subscribe},
+    subscribe::{Lag, Reply, Start, Subscribe, Superseded},
     wire::{self, StreamKind},
 };
 
@@ -49,6 +49,7 @@ impl Client {
             start: Start::Latest,
             lag: Lag::Skip,
             filter: None,
+            superseded: Superseded::Send,
         };
         to.write_all(&[StreamKind::Subscribe.byte()]).await?;
         to.write_all(&wire::encode(&ask, limits::CONTROL)?).await?;

@@ -40,6 +40,8 @@ pub struct Subscribe {
     /// Which items are wanted; `None` for all. Whether it is a filter at all, and fits the stream,
     /// the producer finds out.
     pub filter: Option<FilterSource>,
+    /// Whether items may be left out that a newer one of their key has replaced.
+    pub superseded: Superseded,
 }
 
 /// What a consumer says on its side of the stream after [`Reply::Accepted`].
@@ -75,6 +77,52 @@ pub enum Start {
         /// The first sequence number not yet received or reported missed.
         next: Seq,
     },
+    /// The oldest item that the producer keeps for those who come later.
+    Earliest,
+    /// The item of this number of the present epoch. What is not kept any more of those from there
+    /// on is reported as one gap. One that was not sent yet is as [`Latest`](Self::Latest).
+    At {
+        /// Its number.
+        seq: Seq,
+    },
+    /// What was sent at this time or later, by the producer's clock, and up to one batch of what
+    /// was sent before it.
+    Since {
+        /// Microseconds since the Unix epoch.
+        at_us: u64,
+    },
+    /// What was sent within this time before the request, by the producer's clock alone, and up to
+    /// one batch of what was sent before it.
+    Ago {
+        /// Microseconds.
+        us: u64,
+    },
+    /// The newest item of each key, in the order of their numbers, and then what is produced from
+    /// now on. Only where the producer keeps these ([`Refusal::NotCompacted`]).
+    LastPerKey,
+    /// As [`Resume`](Self::Resume), for a consumer that is not through with the part of which it
+    /// gets the newest item of each key ([`Accepted::thinned`]).
+    Rest {
+        /// The epoch that was being read.
+        epoch: Epoch,
+        /// The first sequence number not yet received, left out or reported missed.
+        next: Seq,
+        /// Where that part ends.
+        until: Seq,
+    },
+}
+
+/// What becomes of items of which the log has a newer one with the same key.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+pub enum Superseded {
+    /// They are sent like all others. The default.
+    #[default]
+    Send,
+    /// While the consumer is behind they are left out, as if by a filter: of each key it gets the
+    /// newest item. While it is not, it gets them all.
+    LeaveOut,
 }
 
 /// What happens when the producer's log has to move past the position of a consumer.
@@ -228,6 +276,10 @@ pub struct Accepted {
     pub start: Seq,
     /// The lag policy in force: the one that was asked for.
     pub lag: Lag,
+    /// Of the items before this number only the newest of each key will come, because the producer
+    /// keeps no others or no others were asked for. 0, or any number up to `start`, where there are
+    /// none such.
+    pub thinned: Seq,
     /// The schema of the stream, encoded, if it was asked for; at most [`limits::SCHEMA`] bytes.
     #[serde(deserialize_with = "optional_schema")]
     pub schema: Option<Bytes>,
@@ -278,6 +330,10 @@ pub enum Refusal {
     /// The producer has as many different filters as it takes.
     #[error("the producer has no room for another filter")]
     FiltersFull,
+    /// [`Start::LastPerKey`] was asked for, and the producer does not keep the newest item of each
+    /// key.
+    #[error("the producer does not keep the newest item of each key")]
+    NotCompacted,
 }
 
 impl Refusal {
@@ -294,7 +350,10 @@ impl Refusal {
             | Self::Busy
             | Self::Closed
             | Self::FiltersFull => true,
-            Self::Schema { .. } | Self::LagNotAllowed { .. } | Self::Filter { .. } => false,
+            Self::Schema { .. }
+            | Self::LagNotAllowed { .. }
+            | Self::Filter { .. }
+            | Self::NotCompacted => false,
         }
     }
 }

@@ -21,7 +21,7 @@ use rivermesh_proto::{
     Epoch, NetworkId, NetworkKey, StreamName,
     handshake::EXPORTER_LABEL,
     schema::{Field, Schema, Variant, VariantShape},
-    subscribe::{Accepted, Lag, LagSet, Refusal, Reply, Start, Subscribe},
+    subscribe::{Accepted, Lag, LagSet, Refusal, Reply, Start, Subscribe, Superseded},
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -117,16 +117,18 @@ fn lag_policies_have_their_numbers() {
             start: Start::Latest,
             lag,
             filter: None,
+            superseded: Superseded::Send,
         };
-        let golden = format!("06000000017300000{number}00");
+        let golden = format!("07000000017300000{number}0000");
         assert_eq!(hex(&request.encode().unwrap()), golden, "{lag}");
         let reply = Reply::Accepted(Accepted {
             epoch: Epoch(1),
             start: 2,
             lag,
             schema: None,
+            thinned: 0,
         });
-        let golden = format!("050000000001020{number}00");
+        let golden = format!("060000000001020{number}0000");
         assert_eq!(hex(&reply.encode().unwrap()), golden, "{lag}");
         let reply = Reply::Refused(Refusal::LagNotAllowed {
             allowed: LagSet::EMPTY.with(lag),

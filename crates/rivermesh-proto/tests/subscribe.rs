@@ -7,12 +7,20 @@ use rivermesh_proto::{
     Epoch, Fingerprint, StreamName,
     filter::{Fault, Filter, FilterSource},
     limits,
-    subscribe::{Accepted, Lag, LagSet, Refusal, Reply, Start, Subscribe, Update},
+    subscribe::{Accepted, Lag, LagSet, Refusal, Reply, Start, Subscribe, Superseded, Update},
     wire::{DecodeError, PREFIX},
 };
 
 fn requests() -> Vec<(Subscribe, &'static str)> {
     let stream = StreamName::new("weather").unwrap();
+    let starts = |start| Subscribe {
+        stream: stream.clone(),
+        fingerprint: None,
+        start,
+        lag: Lag::Skip,
+        filter: None,
+        superseded: Superseded::Send,
+    };
     vec![
         (
             Subscribe {
@@ -21,12 +29,13 @@ fn requests() -> Vec<(Subscribe, &'static str)> {
                 start: Start::Latest,
                 lag: Lag::Skip,
                 filter: None,
+                superseded: Superseded::Send,
             },
-            "0c000000077765617468657200000000",
+            "0d00000007776561746865720000000000",
         ),
         (
             Subscribe {
-                stream,
+                stream: stream.clone(),
                 fingerprint: Some(Fingerprint([1, 2, 3, 4, 5, 6, 7, 8])),
                 start: Start::Resume {
                     epoch: Epoch(0x1234),
@@ -34,8 +43,37 @@ fn requests() -> Vec<(Subscribe, &'static str)> {
                 },
                 lag: Lag::Block,
                 filter: Some(FilterSource::new("late").unwrap()),
+                superseded: Superseded::LeaveOut,
             },
-            "1d000000077765617468657201010203040506070801b424ac02030104 6c617465",
+            "1e000000077765617468657201010203040506070801b424ac02030104 6c61746501",
+        ),
+        (
+            starts(Start::Earliest),
+            "0d00000007776561746865720002000000",
+        ),
+        (
+            starts(Start::At { seq: 300 }),
+            "0f000000077765617468657200 03ac02000000",
+        ),
+        (
+            starts(Start::Since { at_us: 300 }),
+            "0f000000077765617468657200 04ac02000000",
+        ),
+        (
+            starts(Start::Ago { us: 7 }),
+            "0e000000077765617468657200 0507000000",
+        ),
+        (
+            starts(Start::LastPerKey),
+            "0d00000007776561746865720006000000",
+        ),
+        (
+            starts(Start::Rest {
+                epoch: Epoch(0x1234),
+                next: 300,
+                until: 7,
+            }),
+            "1200000007776561746865720007b424ac0207000000",
         ),
     ]
 }
@@ -64,14 +102,15 @@ fn replies() -> Vec<(Reply, &'static str)> {
             start: 300,
             lag: Lag::Newest,
             schema,
+            thinned: 5,
         })
     };
     let allowed = LagSet::EMPTY.with(Lag::Skip).with(Lag::Block);
     vec![
-        (accepted(None), "0700000000b424ac020100"),
+        (accepted(None), "0800000000b424ac02010500"),
         (
             accepted(Some(schema.clone())),
-            "0d00000000b424ac02010105", /* length of the schema */
+            "0e00000000b424ac0201050105", /* length of the schema */
         ),
         (Reply::Refused(Refusal::UnknownStream), "020000000100"),
         (Reply::Refused(Refusal::Schema { schema }), "08000000010105"),
@@ -85,6 +124,7 @@ fn replies() -> Vec<(Reply, &'static str)> {
         (Reply::Refused(Refusal::Closed), "020000000106"),
         (Reply::Refused(Refusal::Filter { fault: fault() }), FAULT),
         (Reply::Refused(Refusal::FiltersFull), "020000000108"),
+        (Reply::Refused(Refusal::NotCompacted), "020000000109"),
     ]
 }
 
@@ -164,7 +204,7 @@ fn malformed_messages_are_refused() {
 #[test]
 fn a_bad_name_is_refused() {
     for name in ["", "a b", &"x".repeat(129)] {
-        let body = postcard::to_stdvec(&(name, None::<u8>, 0_u8, 0_u8, None::<u8>)).unwrap();
+        let body = postcard::to_stdvec(&(name, None::<u8>, 0_u8, 0_u8, None::<u8>, 0_u8)).unwrap();
         assert!(matches!(
             Subscribe::decode(&body),
             Err(DecodeError::Invalid(_))
@@ -184,6 +224,7 @@ fn a_schema_is_bounded() {
             start: u64::MAX,
             lag: Lag::Skip,
             schema: Some(schema),
+            thinned: u64::MAX,
         });
         for reply in [refused, accepted] {
             let frame = reply.encode().unwrap();
@@ -200,7 +241,8 @@ fn a_schema_is_bounded() {
 fn a_filter_is_bounded_before_it_is_read() {
     for (len, fits) in [(limits::FILTER, true), (limits::FILTER + 1, false)] {
         let source = " ".repeat(len);
-        let body = postcard::to_stdvec(&("s", None::<u8>, 0_u8, 0_u8, Some(&source))).unwrap();
+        let body =
+            postcard::to_stdvec(&("s", None::<u8>, 0_u8, 0_u8, Some(&source), 0_u8)).unwrap();
         assert_eq!(Subscribe::decode(&body).is_ok(), fits);
         let body = postcard::to_stdvec(&(1_u8, 7_u32, Some(&source))).unwrap();
         assert_eq!(Update::decode(&body).is_ok(), fits);
@@ -258,6 +300,10 @@ fn refusals_say_what_to_do() {
             false,
         ),
         ("the producer has no room for another filter", true),
+        (
+            "the producer does not keep the newest item of each key",
+            false,
+        ),
     ];
     assert_eq!(
         texts,
@@ -280,6 +326,16 @@ fn any_request() -> impl Strategy<Value = Subscribe> {
             epoch: Epoch(epoch),
             next
         }),
+        Just(Start::Earliest),
+        any::<u64>().prop_map(|seq| Start::At { seq }),
+        any::<u64>().prop_map(|at_us| Start::Since { at_us }),
+        any::<u64>().prop_map(|us| Start::Ago { us }),
+        Just(Start::LastPerKey),
+        any::<[u64; 3]>().prop_map(|[epoch, next, until]| Start::Rest {
+            epoch: Epoch(epoch),
+            next,
+            until,
+        }),
     ];
     (
         "[a-zäß/._-]{1,40}",
@@ -287,14 +343,18 @@ fn any_request() -> impl Strategy<Value = Subscribe> {
         start,
         any_lag(),
         any_filter(),
+        prop::sample::select(vec![Superseded::Send, Superseded::LeaveOut]),
     )
-        .prop_map(|(stream, fingerprint, start, lag, filter)| Subscribe {
-            stream: StreamName::new(&stream).unwrap(),
-            fingerprint: fingerprint.map(Fingerprint),
-            start,
-            lag,
-            filter,
-        })
+        .prop_map(
+            |(stream, fingerprint, start, lag, filter, superseded)| Subscribe {
+                stream: StreamName::new(&stream).unwrap(),
+                fingerprint: fingerprint.map(Fingerprint),
+                start,
+                lag,
+                filter,
+                superseded,
+            },
+        )
 }
 
 fn any_filter() -> impl Strategy<Value = Option<FilterSource>> {
@@ -307,13 +367,15 @@ fn any_reply() -> impl Strategy<Value = Reply> {
         any::<u64>(),
         any_lag(),
         prop::option::of(any_schema()),
+        any::<u64>(),
     )
-        .prop_map(|(epoch, start, lag, schema)| {
+        .prop_map(|(epoch, start, lag, schema, thinned)| {
             Reply::Accepted(Accepted {
                 epoch: Epoch(epoch),
                 start,
                 lag,
                 schema,
+                thinned,
             })
         });
     let refused = prop_oneof![
@@ -328,6 +390,7 @@ fn any_reply() -> impl Strategy<Value = Reply> {
             Refusal::Busy,
             Refusal::Closed,
             Refusal::FiltersFull,
+            Refusal::NotCompacted,
             Refusal::Filter { fault: fault() },
         ]),
     ];

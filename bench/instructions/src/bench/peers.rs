@@ -10,7 +10,7 @@ use rivermesh_proto::{
     entry::{Entry, SignedRecord},
     handshake::{Context, Handshake, HandshakeError, Hello, Role},
     limits,
-    subscribe::{Lag, Start, Subscribe},
+    subscribe::{Lag, Start, Subscribe, Superseded},
     wire,
 };
 
@@ -136,6 +136,7 @@ fn subscriptions() -> Result<()> {
         start: Start::Latest,
         lag: Lag::Skip,
         filter: None,
+        superseded: Superseded::Send,
     };
     let (message, mut last) = (wire::encode(&ask, limits::CONTROL)?, None);
     measured(&mut || {

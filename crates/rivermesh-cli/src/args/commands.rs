@@ -9,7 +9,10 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-use super::NetworkArgs;
+use super::{
+    NetworkArgs,
+    keep::{Begin, Retain},
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct NodeArgs {
@@ -64,6 +67,16 @@ pub(crate) struct PubArgs {
     /// Stay after the end of the input, so that consumers can fetch what is kept, until Ctrl-C
     #[arg(long)]
     pub(crate) linger: bool,
+    /// What to keep for consumers that come later: a number of items, bytes such as 64MiB, a time such
+    /// as 10m, per-key, or several of these; or none [default: what the log holds]
+    #[arg(long, value_name = "WHAT,…", value_delimiter = ',')]
+    pub(crate) retain: Vec<Retain>,
+    /// The field of JSON objects, or the column, that is an item's key
+    #[arg(long, value_name = "FIELD")]
+    pub(crate) key: Option<String>,
+    /// Drop an item whose key was sent within this time, such as 10s
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "key")]
+    pub(crate) dedup: Option<Duration>,
     /// What to do about a record that cannot be read
     #[arg(long, value_enum, default_value = "skip")]
     pub(crate) on_error: OnError,
@@ -97,7 +110,7 @@ pub(crate) enum LagPolicy {
 
 #[derive(Debug, Args)]
 pub(crate) struct SubArgs {
-    /// Stream to print
+    /// Stream to print; with * and ? in it, all streams whose names follow the pattern
     pub(crate) stream: String,
     /// Only items for which this holds, such as 'carrier == "UA" && dep_delay > 60'; the producers
     /// send nothing else
@@ -105,7 +118,13 @@ pub(crate) struct SubArgs {
     pub(crate) filter: Option<String>,
     /// Only from this producer: its name, or the beginning of its id
     #[arg(long, value_name = "NODE")]
-    pub(crate) from: Option<String>,
+    pub(crate) producer: Option<String>,
+    /// Where to begin: latest, earliest, a number of an item, a time ago such as 10m, or last-per-key
+    #[arg(long, value_name = "START", default_value = "latest")]
+    pub(crate) from: Begin,
+    /// While behind, leave out items that a newer one of their key has superseded
+    #[arg(long)]
+    pub(crate) conflate: bool,
     /// End after N items [default: at Ctrl-C]
     #[arg(long, value_name = "N")]
     pub(crate) count: Option<NonZeroU64>,
@@ -286,13 +305,14 @@ fn positive(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A time with a unit: `500ms`, `1.5s`, `2m`.
-fn duration(text: &str) -> Result<Duration, String> {
+/// A time with a unit: `500ms`, `1.5s`, `2m`, `12h`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {
         "ms" => 0.001,
         "s" => 1.0,
         "m" => 60.0,
+        "h" => 3600.0,
         _ => return Err("give a time with a unit, such as 500ms, 1s or 2m".to_owned()),
     };
     let number: f64 = digits

@@ -23,7 +23,8 @@ Examples:
   rivermesh pub chat                          each line typed is an item
   rivermesh pub flights flights.csv.gz        rows as JSON objects, types inferred
   tail -f app.jsonl | rivermesh pub logs --wait-for 0
-  rivermesh pub flights flights.csv --rate 1000 --wait-for 2";
+  rivermesh pub flights flights.csv --rate 1000 --wait-for 2
+  rivermesh pub state state.csv --key id --retain per-key --wait-for 0 --linger";
 
 pub(super) const SUB: &str = "\
 Items go to stdout, everything else to stderr, so that pipes stay clean.
@@ -31,7 +32,9 @@ Items go to stdout, everything else to stderr, so that pipes stay clean.
 Examples:
   rivermesh sub flights | jq .dest
   rivermesh sub flights --filter 'carrier == \"UA\" && dep_delay > 60'
-  rivermesh sub weather/reading --from JFK --count 10
+  rivermesh sub weather/reading --producer JFK --count 10
+  rivermesh sub flights --from 10m            what was sent in the last ten minutes, and on
+  rivermesh sub 'weather/*' --from last-per-key --meta
   rivermesh sub chat --meta --events 2>events.jsonl";
 
 pub(super) const LS: &str = "\

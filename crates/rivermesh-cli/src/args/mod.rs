@@ -2,6 +2,7 @@
 
 mod commands;
 mod examples;
+mod keep;
 mod network;
 
 use std::num::NonZeroUsize;
@@ -12,6 +13,7 @@ pub(crate) use commands::{
     BenchArgs, BenchConsumersArgs, CompletionsArgs, DemoArgs, DemoConsumerArgs, DemoStationArgs,
     InputFormat, LagPolicy, LsArgs, NodeArgs, OnError, PubArgs, Speed, SubArgs,
 };
+pub(crate) use keep::Retain;
 pub(crate) use network::{NetworkArgs, ProfileName};
 
 /// Stream typed data between programs that find each other, without a broker.

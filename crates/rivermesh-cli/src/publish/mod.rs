@@ -1,20 +1,21 @@
 //! `rivermesh pub`.
 
 mod pump;
+mod row;
 
 use std::pin::Pin;
 
 use color_eyre::eyre::{Context, Result};
 use rivermesh::{Condition, Datum, Node, Producer, SendError};
-use serde_json::Value;
 
 use crate::{
-    args::{InputFormat, PubArgs},
+    args::{InputFormat, PubArgs, Retain},
     failure::{Usage, in_one_line},
     input::{Input, Item},
     join,
 };
 use pump::{Outlet, Refusal};
+use row::Row;
 
 /// Publishes the input.
 ///
@@ -37,9 +38,13 @@ pub(crate) async fn run(args: &PubArgs) -> Result<bool> {
     })?;
     let node = join::start(&args.net).await?;
     let done = match input.format() {
+        InputFormat::Lines if args.key.is_some() => {
+            Err(Usage("lines of text have no fields, so none can be their key".to_owned()).into())
+        }
         InputFormat::Lines => publish::<String>(args, &node, input, interrupted).await,
         InputFormat::Json | InputFormat::Csv => {
-            publish::<Value>(args, &node, input, interrupted).await
+            row::set_key(args.key.as_deref());
+            publish::<Row>(args, &node, input, interrupted).await
         }
     };
     node.shutdown().await;
@@ -58,23 +63,37 @@ async fn publish<T: Datum + FromItem>(
         0 => Condition::always(),
         wanted => Condition::at_least(wanted),
     };
-    let producer = node
+    let mut builder = node
         .producer::<T>()
         .stream(&args.stream)
-        .online_when(online)
+        .online_when(online);
+    if !args.retain.is_empty() {
+        builder = builder.retain(Retain::all(&args.retain));
+    }
+    if let Some(window) = args.dedup {
+        builder = builder.dedup(window);
+    }
+    let producer = builder
         .build()
         .map_err(|error| Usage(in_one_line(&error)))?;
     if args.wait_for > 0 {
         let what = crate::text::plural(args.wait_for as u64, "consumer");
         eprintln!("publishing {:?}, waiting for {what}", args.stream);
     }
-    let mut outlet = Stream(producer);
+    let mut outlet = Stream(producer.clone());
     let pumped = tokio::select! {
         tally = pump::pump(pump::read(input), &mut outlet, args.rate, args.on_error) => Some(tally?),
         _ = &mut interrupted => None,
     };
     match pumped {
-        Some(tally) => eprintln!("{tally}"),
+        Some(tally) => {
+            eprintln!("{tally}");
+            let dropped = producer.stats().duplicates;
+            if dropped > 0 {
+                let what = crate::text::plural(dropped, "duplicate");
+                eprintln!("{what} dropped, by the key");
+            }
+        }
         None => return Ok(()),
     }
     if args.linger {
@@ -113,11 +132,11 @@ impl FromItem for String {
     }
 }
 
-impl FromItem for Value {
+impl FromItem for Row {
     fn from_item(item: Item) -> Self {
-        match item {
+        Self(match item {
             Item::Text(text) => text.into(),
             Item::Json(value) => value,
-        }
+        })
     }
 }

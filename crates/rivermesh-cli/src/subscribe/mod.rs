@@ -35,12 +35,20 @@ pub(crate) async fn run(args: &SubArgs) -> Result<bool> {
 async fn print(args: &SubArgs, node: &Node) -> Result<()> {
     let mut builder = node
         .consumer::<Dynamic>()
-        .stream(&args.stream)
-        .lag(join::lag(args.lag));
-    if let Some(from) = args.from.clone() {
-        let wanted = from.to_ascii_lowercase();
+        .lag(join::lag(args.lag))
+        .start(args.from.0);
+    builder = if args.stream.contains(['*', '?']) {
+        builder.streams(&args.stream)
+    } else {
+        builder.stream(&args.stream)
+    };
+    if args.conflate {
+        builder = builder.conflate();
+    }
+    if let Some(name) = args.producer.clone() {
+        let wanted = name.to_ascii_lowercase();
         builder = builder
-            .require(move |peer| peer.name() == from || peer.id().to_string().starts_with(&wanted));
+            .require(move |peer| peer.name() == name || peer.id().to_string().starts_with(&wanted));
     }
     if let Some(filter) = &args.filter {
         builder = builder.filter(filter);

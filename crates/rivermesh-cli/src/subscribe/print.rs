@@ -16,6 +16,9 @@ use crate::{latency::since_epoch_us, text::plural};
 #[derive(Debug, Serialize)]
 pub(super) struct Meta {
     pub(super) producer: String,
+    /// Of a subscription to several streams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stream: Option<String>,
     pub(super) epoch: String,
     pub(super) seq: u64,
     #[serde(serialize_with = "rfc3339")]
@@ -28,6 +31,7 @@ impl Meta {
     pub(super) fn of<T>(delivery: &Delivery<T>, item: Value) -> Self {
         Self {
             producer: delivery.producer.to_string(),
+            stream: delivery.stream.as_ref().map(ToString::to_string),
             epoch: delivery.epoch.to_string(),
             seq: delivery.seq,
             sent_at: delivery.sent_at(),

@@ -129,7 +129,15 @@ fn a_bad_line_can_end_it() {
 #[test]
 fn only_the_named_producer_is_printed_with_where_items_are_from() {
     let place = Place::new();
-    let args = ["sub", "chat", "--from", "good", "--count", "2", "--meta"];
+    let args = [
+        "sub",
+        "chat",
+        "--producer",
+        "good",
+        "--count",
+        "2",
+        "--meta",
+    ];
     let sub = place.start(&args);
     let mut bad = place.start(&["pub", "chat", "--name", "bad", "--wait-for", "0"]);
     bad.write("no\nno\n");
@@ -222,6 +230,71 @@ fn ctrl_c_is_a_normal_end() {
         process.interrupt();
         process.finish().good();
     }
+}
+
+#[test]
+fn what_is_kept_is_printed_to_who_comes_late() {
+    let place = Place::new();
+    let file = place.file("f.csv", "id,n\na,1\nb,2\na,3\nb,4\nc,5\n");
+    let kept = "--wait-for 0 --linger --key id --retain 2,per-key";
+    let mut args = vec!["pub", "things/state", &file];
+    args.extend(kept.split(' '));
+    let publisher = place.start(&args);
+    publisher.says("sent 5 items");
+    let other = place.start(&["pub", "things/other", &file, "--wait-for", "0", "--linger"]);
+    other.says("sent 5 items");
+    let numbers = |args: &[&str], count: &str| {
+        let all = [&["sub", "--count", count], args].concat();
+        let got = place.start(&all).finish().good().json();
+        let numbers = got.iter().map(|row| row["n"].as_u64().unwrap());
+        numbers.collect::<Vec<_>>()
+    };
+    let state = "things/state";
+    assert_eq!(numbers(&[state, "--from", "last-per-key"], "3"), [3, 4, 5]);
+    assert_eq!(numbers(&[state, "--from", "4"], "1"), [5]);
+    assert_eq!(
+        numbers(&[state, "--from", "1h", "--conflate"], "3"),
+        [3, 4, 5]
+    );
+    assert_eq!(
+        numbers(&["things/other", "--from", "earliest"], "5"),
+        [1, 2, 3, 4, 5]
+    );
+    // Of both streams, each with its name.
+    let args = ["sub", "things/*", "--from", "3", "--count", "4", "--meta"];
+    let got = place.start(&args).finish().good().json();
+    let mut lines: Vec<_> = got
+        .iter()
+        .map(|line| (line["stream"].as_str().unwrap(), &line["seq"]))
+        .collect();
+    lines.sort_by_key(|(stream, seq)| (*stream, seq.as_u64()));
+    let expected = [
+        ("things/other", 3),
+        ("things/other", 4),
+        (state, 3),
+        (state, 4),
+    ];
+    assert_eq!(lines.len(), 4);
+    for ((stream, seq), expected) in lines.into_iter().zip(expected) {
+        assert_eq!((stream, seq.as_u64()), (expected.0, Some(expected.1)));
+    }
+}
+
+#[test]
+fn a_row_whose_key_was_sent_is_dropped() {
+    let place = Place::new();
+    let file = place.file("f.csv", "id,n\na,1\nb,2\na,3\n");
+    let sub = place.start(&["sub", "things", "--count", "2"]);
+    let args = ["pub", "things", &file, "--key", "id", "--dedup", "1h"];
+    let sent = place.run(&args, "").good();
+    assert!(
+        sent.stderr.contains("1 duplicate dropped"),
+        "{}",
+        sent.stderr
+    );
+    assert_eq!(sub.finish().good().lines.len(), 2);
+    let bad = place.run(&["pub", "chat", "--key", "id", "--format", "lines"], "x\n");
+    assert_eq!(bad.status.code(), Some(2));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The members at one moment, immutable and cheap to clone.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, ops::Bound, sync::Arc, time::Duration};
 
 use imbl::{OrdMap, OrdSet};
 
@@ -65,6 +65,24 @@ impl Snapshot {
                     .range((name.clone(), [0; 32])..=(name, [u8::MAX; 32]))
             })
             .filter_map(|(_, node)| self.peers.get(node))
+    }
+
+    /// The streams whose names begin with a text, each with a member that produces it, found through
+    /// an index; in the order of names, and then of ids.
+    pub fn streams_from<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = (&'a StreamName, &'a Arc<Peer>)> {
+        // What no name can be is no prefix of one either, but for the text of no characters.
+        let from = StreamName::new(prefix).ok().map(|name| (name, [0; 32]));
+        let from = match from {
+            Some(first) => Bound::Included(first),
+            None => Bound::Unbounded,
+        };
+        self.by_stream
+            .range((from, Bound::Unbounded))
+            .take_while(move |(name, _)| name.as_str().starts_with(prefix))
+            .filter_map(|(name, node)| Some((name, self.peers.get(node)?)))
     }
 
     /// The members with a tag.

@@ -4,6 +4,8 @@
 //! Most patterns are a mere prefix, suffix, part or whole ([`Simple`]). The others run as a set of
 //! states in the bits of one number, so that no text makes them go back.
 
+use thiserror::Error;
+
 use crate::limits;
 
 /// A pattern that something simpler says as well.
@@ -13,6 +15,75 @@ pub(super) enum Simple {
     Prefix(String),
     Suffix(String),
     Part(String),
+}
+
+/// A pattern for names, of the kind that shells have for those of files: `*` is any run of
+/// characters, `?` any one, and a backslash takes away the meaning of what follows.
+///
+/// ```
+/// use rivermesh_proto::filter::Pattern;
+///
+/// let pattern = Pattern::new("weather/*")?;
+/// assert!(pattern.matches("weather/jfk/gusts") && !pattern.matches("flights"));
+/// # Ok::<(), rivermesh_proto::filter::PatternTooLong>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    prefix: String,
+    form: Form,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    Simple(Simple),
+    Glob(Glob),
+}
+
+/// A pattern is too long.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("a pattern that is not a mere prefix, suffix, part or whole has at most {max} characters", max = limits::FILTER_GLOB)]
+pub struct PatternTooLong;
+
+impl Pattern {
+    /// Reads a pattern. Every text is one, unless it is too long.
+    ///
+    /// # Errors
+    /// When it has more than [`limits::FILTER_GLOB`] characters and is not a mere prefix, suffix,
+    /// part or whole.
+    pub fn new(pattern: &str) -> Result<Self, PatternTooLong> {
+        if !fits(pattern) {
+            return Err(PatternTooLong);
+        }
+        let prefix = elements(pattern).map_while(|element| match element {
+            Element::Char(c) => Some(c),
+            Element::Run | Element::One => None,
+        });
+        Ok(Self {
+            prefix: prefix.collect(),
+            form: match simple(pattern) {
+                Some(simple) => Form::Simple(simple),
+                None => Form::Glob(Glob::new(pattern)),
+            },
+        })
+    }
+
+    /// Whether the whole text follows the pattern, in time that is linear in the text.
+    #[must_use]
+    pub fn matches(&self, text: &str) -> bool {
+        match &self.form {
+            Form::Simple(Simple::Whole(whole)) => text == whole,
+            Form::Simple(Simple::Prefix(prefix)) => text.starts_with(prefix),
+            Form::Simple(Simple::Suffix(suffix)) => text.ends_with(suffix),
+            Form::Simple(Simple::Part(part)) => text.contains(part),
+            Form::Glob(glob) => glob.matches(text),
+        }
+    }
+
+    /// What every text begins with that follows the pattern.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,15 +236,6 @@ mod tests {
         }
     }
 
-    fn simply(pattern: Simple, text: &str) -> bool {
-        match pattern {
-            Simple::Whole(whole) => text == whole,
-            Simple::Prefix(prefix) => text.starts_with(&prefix),
-            Simple::Suffix(suffix) => text.ends_with(&suffix),
-            Simple::Part(part) => text.contains(&part),
-        }
-    }
-
     #[test]
     fn simple_patterns() {
         for (pattern, expected) in [
@@ -192,6 +254,7 @@ mod tests {
         }
         assert_eq!(canonical(r"a**\b\*?"), r"a*b\*?");
         assert!(fits(&"*?".repeat(60)) && !fits(&"*?".repeat(61)));
+        assert!(Pattern::new(&"*?".repeat(61)).is_err());
         assert!(fits(&"*".repeat(4000)) && fits(&"a".repeat(4000)));
     }
 
@@ -211,9 +274,9 @@ mod tests {
             let expected = naive(&all, &text.chars().collect::<Vec<_>>());
             prop_assert_eq!(Glob::new(&pattern).matches(&text), expected);
             prop_assert_eq!(Glob::new(&canonical(&pattern)).matches(&text), expected);
-            if let Some(simple) = simple(&pattern) {
-                prop_assert_eq!(simply(simple, &text), expected);
-            }
+            let pattern = Pattern::new(&pattern).unwrap();
+            prop_assert_eq!(pattern.matches(&text), expected);
+            prop_assert!(!expected || text.starts_with(pattern.prefix()));
         }
     }
 }

@@ -54,6 +54,7 @@ pub use self::{
     check::{CheckError, Names},
     error::ParseError,
     fault::Fault,
+    glob::{Pattern, PatternTooLong},
     place::Place,
     plan::Plan,
     set::{Evaluator, GroupId, Set},

@@ -3,7 +3,7 @@
 use std::{fmt, iter::FusedIterator, marker::PhantomData, ops::Range, sync::Arc};
 
 use rivermesh_proto::{
-    Epoch, NodeId, Seq,
+    Epoch, NodeId, Seq, StreamName,
     batch::{self, Position},
 };
 use tokio::sync::OwnedSemaphorePermit;
@@ -66,6 +66,12 @@ impl<T> Batch<T> {
     #[must_use]
     pub fn producer(&self) -> NodeId {
         self.source.producer
+    }
+
+    /// The stream that they are of.
+    #[must_use]
+    pub fn stream(&self) -> &StreamName {
+        &self.source.stream
     }
 
     /// The life of the stream that they belong to.

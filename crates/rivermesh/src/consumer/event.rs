@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use rivermesh_proto::{
-    Epoch, NodeId, Seq,
+    Epoch, NodeId, Seq, StreamName,
     filter::{FilterSource, Place},
     schema::Difference,
     subscribe::{LagSet, Refusal},
@@ -20,6 +20,9 @@ pub struct Delivery<T> {
     pub item: T,
     /// The node that sent it.
     pub producer: NodeId,
+    /// The stream that it is of, for a consumer that takes several
+    /// ([`streams`](super::Builder::streams)); `None` for one that takes one.
+    pub stream: Option<StreamName>,
     /// The life of the stream that it belongs to.
     pub epoch: Epoch,
     /// Its place in that life.
@@ -91,6 +94,8 @@ pub enum Event<T> {
     Joined {
         /// The node.
         producer: NodeId,
+        /// The stream; other events name it by `epoch`.
+        stream: StreamName,
         /// The life of its stream.
         epoch: Epoch,
         /// The number of the first item that will come or be reported missed.
@@ -110,6 +115,8 @@ pub enum Event<T> {
     Refused {
         /// The node.
         producer: NodeId,
+        /// The stream.
+        stream: StreamName,
         /// Why.
         error: SubscribeError,
     },
@@ -184,6 +191,10 @@ pub enum SubscribeError {
     /// It has no room for another filter.
     #[error("the producer has no room for another filter")]
     FiltersFull,
+    /// [`Start::LastPerKey`](super::Start::LastPerKey) was asked for, and it does not keep the newest
+    /// item of each key.
+    #[error("the producer does not keep the newest item of each key")]
+    NotCompacted,
     /// It does not produce the stream, for this node at least.
     #[error("the node does not produce the stream")]
     UnknownStream,
@@ -224,6 +235,7 @@ impl SubscribeError {
                 exists: fault.exists(),
             },
             (Refusal::FiltersFull, _) => Self::FiltersFull,
+            (Refusal::NotCompacted, _) => Self::NotCompacted,
             _ => Self::Busy,
         }
     }

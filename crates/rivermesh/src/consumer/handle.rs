@@ -32,6 +32,8 @@ use crate::{Condition, Datum};
 /// Dropping it ends its subscriptions.
 pub struct Consumer<T: Datum> {
     stream: StreamName,
+    /// Whether it takes all streams of a pattern.
+    takes_many: bool,
     inbox: mpsc::Receiver<Message>,
     /// The batch that is being handed out.
     current: Option<Batch<T>>,
@@ -63,7 +65,7 @@ pub enum TryRecvError {
 
 impl<T: Datum> Consumer<T> {
     pub(super) fn new(
-        stream: StreamName,
+        (stream, takes_many): (StreamName, bool),
         inbox: mpsc::Receiver<Message>,
         want: watch::Sender<Wanted>,
         status: watch::Receiver<Status>,
@@ -72,6 +74,7 @@ impl<T: Datum> Consumer<T> {
     ) -> Self {
         Self {
             stream,
+            takes_many,
             inbox,
             current: None,
             want,
@@ -210,7 +213,7 @@ impl<T: Datum> Consumer<T> {
         wanted.filter.as_ref().map(|source| source.to_string())
     }
 
-    /// The stream's name.
+    /// The stream's name, or the pattern that the names of its streams follow.
     pub fn stream(&self) -> &StreamName {
         &self.stream
     }
@@ -292,6 +295,7 @@ impl<T: Datum> Consumer<T> {
                 self.stats.filtered += range.end - range.start - items;
                 return Poll::Ready(Some(Event::Item(Delivery {
                     producer: batch.producer(),
+                    stream: self.takes_many.then(|| batch.stream().clone()),
                     epoch: batch.epoch(),
                     seq,
                     sent_at_us: batch.sent_at_us(),
@@ -332,10 +336,12 @@ impl<T: Datum> Consumer<T> {
             }
             Message::Joined {
                 producer,
+                stream,
                 epoch,
                 seq,
             } => Arrived::Event(Event::Joined {
                 producer,
+                stream,
                 epoch,
                 seq,
             }),
@@ -348,9 +354,15 @@ impl<T: Datum> Consumer<T> {
                 epoch,
                 reason,
             }),
-            Message::Refused { producer, error } => {
-                Arrived::Event(Event::Refused { producer, error })
-            }
+            Message::Refused {
+                producer,
+                stream,
+                error,
+            } => Arrived::Event(Event::Refused {
+                producer,
+                stream,
+                error,
+            }),
         }))
     }
 
@@ -364,6 +376,7 @@ impl<T: Datum> Consumer<T> {
         }
         let (producer, epoch) = (current.producer(), current.epoch());
         let sent_at_us = current.sent_at_us();
+        let stream = self.takes_many.then(|| current.stream().clone());
         let Some((seq, payload)) = current.pop() else {
             self.current = None;
             return None;
@@ -374,6 +387,7 @@ impl<T: Datum> Consumer<T> {
                 Event::Item(Delivery {
                     item,
                     producer,
+                    stream,
                     epoch,
                     seq,
                     sent_at_us,

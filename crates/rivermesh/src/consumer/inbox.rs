@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use rivermesh_proto::{Epoch, NodeId, Seq, batch::Batch, schema::Schema};
+use rivermesh_proto::{Epoch, NodeId, Seq, StreamName, batch::Batch, schema::Schema};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::event::{LeaveReason, SubscribeError};
@@ -18,6 +18,7 @@ const MESSAGES: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) producer: NodeId,
+    pub(super) stream: StreamName,
     pub(super) epoch: Epoch,
     /// The producer's schema, for a consumer that takes any.
     pub(super) schema: Option<Arc<Schema>>,
@@ -47,6 +48,7 @@ pub(super) enum Message {
     },
     Joined {
         producer: NodeId,
+        stream: StreamName,
         epoch: Epoch,
         seq: Seq,
     },
@@ -57,6 +59,7 @@ pub(super) enum Message {
     },
     Refused {
         producer: NodeId,
+        stream: StreamName,
         error: SubscribeError,
     },
 }

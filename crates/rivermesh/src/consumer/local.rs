@@ -6,13 +6,14 @@ use bytes::Bytes;
 use rivermesh_proto::{
     batch::{self, Frame, Header},
     catalog::Peer,
-    subscribe::Refusal,
+    subscribe::{Refusal, Start},
 };
 use tokio::sync::watch;
 
 use super::{
     event::{LeaveReason, SubscribeError},
     inbox::{Dropped, Inbox, Message, Source},
+    pattern::Followee,
     receiver::{Outcome, Place, Wish},
     status::{Progress, Roster},
     wanted::Wanted,
@@ -31,6 +32,10 @@ pub(super) struct Local {
     pub(super) progress: Arc<Progress>,
     pub(super) roster: Arc<Roster>,
     pub(super) place: Option<Place>,
+    /// What to ask for while there is no place.
+    pub(super) start: Start,
+    /// Of the items before this only the newest of each key come.
+    pub(super) thinned: u64,
     /// The change of the filter that holds, as the program knows.
     pub(super) change: u32,
 }
@@ -48,18 +53,21 @@ impl Local {
         let mut failures = 0;
         let mut last = None;
         loop {
-            let (mut changes, wanted, ask) = self.wish.ask(self.place);
+            let (mut changes, wanted, ask) = self.wish.ask(self.place, self.start);
             let refusal = match self.core.admit(&self.me, &ask) {
                 Ok((feed, accepted)) => {
                     self.core.confirm(feed.sub());
                     (failures, last) = (0, None);
                     let begin = (accepted.start, wanted.change);
+                    self.thinned = accepted.thinned;
                     let end = self.follow(feed, begin, &mut changes).await;
-                    self.roster.set(self.me.id(), false);
+                    self.roster.set(&self.followee(), false);
                     match end {
                         Ok(End::Left(LeaveReason::Ended)) => return Outcome::Ended,
-                        Ok(End::Left(_)) => {
-                            self.place = None;
+                        Ok(End::Left(reason)) => {
+                            if let Some(place) = self.place.take() {
+                                self.start = place.again(self.start, reason);
+                            }
                             self.progress.joined.store(false, Ordering::Relaxed);
                             None
                         }
@@ -79,6 +87,7 @@ impl Local {
                     let producer = self.me.id();
                     let message = Message::Refused {
                         producer,
+                        stream: self.wish.stream.clone(),
                         error: error.clone(),
                     };
                     if self.inbox.message(message).await.is_err() {
@@ -116,6 +125,7 @@ impl Local {
             .then(|| Arc::clone(&self.core.schema));
         let source = Arc::new(Source {
             producer,
+            stream: self.wish.stream.clone(),
             epoch,
             schema,
         });
@@ -124,6 +134,7 @@ impl Local {
             self.inbox
                 .message(Message::Joined {
                     producer,
+                    stream: self.wish.stream.clone(),
                     epoch,
                     seq: start,
                 })
@@ -131,7 +142,8 @@ impl Local {
         }
         self.changed(&source, change, start).await?;
         self.moved(start);
-        self.roster.set(producer, true);
+        self.progress.settled(start);
+        self.roster.set(&self.followee(), true);
         let cut = feed.cut().clone();
         let mut frames: Vec<Bytes> = Vec::new();
         let reason = 'follow: loop {
@@ -182,6 +194,10 @@ impl Local {
         Ok(End::Left(reason))
     }
 
+    fn followee(&self) -> Followee {
+        (self.me.id(), self.wish.stream.clone())
+    }
+
     async fn left(&self, reason: LeaveReason) -> Result<(), Dropped> {
         let (producer, epoch) = (self.me.id(), self.core.epoch);
         let left = Message::Left {
@@ -222,7 +238,10 @@ impl Local {
             Ok(Frame::Batch(batch)) => {
                 self.moved(batch.end());
                 self.progress.took(&batch);
-                self.inbox.batch(Arc::clone(source), batch).await
+                let end = batch.end();
+                self.inbox.batch(Arc::clone(source), batch).await?;
+                self.progress.settled(end);
+                Ok(())
             }
             Ok(Frame::Gap { from, to }) => {
                 self.moved(to);
@@ -233,7 +252,9 @@ impl Local {
                         from,
                         to,
                     })
-                    .await
+                    .await?;
+                self.progress.settled(to);
+                Ok(())
             }
             // Its end and its filter are told to us without frames.
             Ok(Frame::End { .. } | Frame::Filter { .. } | Frame::Refused(_)) | Err(_) => Ok(()),
@@ -244,6 +265,7 @@ impl Local {
         let place = Place {
             epoch: self.core.epoch,
             next,
+            thinned: self.thinned,
         };
         self.place = Some(place);
         self.progress.moved(place);

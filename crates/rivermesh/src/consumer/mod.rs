@@ -10,6 +10,8 @@
 //! | `worker` | the task per consumer: which producers to follow |
 //! | `receiver` | the task per producer followed: subscribing, resuming, reading |
 //! | `local` | the same for a producer on this node, without the network |
+//! | `pattern` | one stream, or all whose names follow a pattern |
+//! | `start` | where it begins with a producer |
 //! | `wanted` | which items are wanted: the filter and its changes |
 //! | `status` | what a program can see |
 
@@ -19,7 +21,9 @@ mod event;
 mod handle;
 mod inbox;
 mod local;
+mod pattern;
 mod receiver;
+mod start;
 mod status;
 mod wanted;
 mod worker;
@@ -29,6 +33,7 @@ pub use self::{
     builder::{Builder, ConsumeError},
     event::{Delivery, Event, LeaveReason, SubscribeError},
     handle::{Consumer, Events, TryRecvError},
+    start::Start,
     status::{Followed, Stats, Status},
     wanted::FilterError,
 };

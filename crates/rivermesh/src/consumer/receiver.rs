@@ -15,7 +15,7 @@ use rivermesh_proto::{
     code::Code,
     limits,
     schema::{self, Schema},
-    subscribe::{Accepted, Lag, Refusal, Reply, Start, Subscribe, Update},
+    subscribe::{Accepted, Lag, Refusal, Reply, Start, Subscribe, Superseded, Update},
     wire::StreamKind,
 };
 use tokio::{sync::watch, time::timeout};
@@ -24,6 +24,7 @@ use tracing::{debug, warn};
 use super::{
     event::{LeaveReason, SubscribeError},
     inbox::{Dropped, Inbox, Message, Source},
+    pattern::Followee,
     status::{Progress, Roster},
     wanted::Wanted,
 };
@@ -33,31 +34,34 @@ use crate::{
 };
 
 /// What a consumer asks of each of its producers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Wish {
     pub(super) stream: StreamName,
     /// `None` for a consumer that takes any shape.
     pub(super) schema: Option<Arc<Schema>>,
     pub(super) fingerprint: Option<Fingerprint>,
     pub(super) lag: Lag,
+    pub(super) superseded: Superseded,
     pub(super) retry: Retry,
     pub(super) wanted: watch::Receiver<Wanted>,
 }
 
 impl Wish {
     /// What is wanted now, and the request for it.
-    pub(super) fn ask(&self, place: Option<Place>) -> (watch::Receiver<Wanted>, Wanted, Subscribe) {
+    pub(super) fn ask(
+        &self,
+        place: Option<Place>,
+        start: Start,
+    ) -> (watch::Receiver<Wanted>, Wanted, Subscribe) {
         let mut changes = self.wanted.clone();
         let wanted = changes.borrow_and_update().clone();
         let ask = Subscribe {
             stream: self.stream.clone(),
             fingerprint: self.fingerprint,
-            start: place.map_or(Start::Latest, |Place { epoch, next }| Start::Resume {
-                epoch,
-                next,
-            }),
+            start: place.map_or(start, Place::asked),
             lag: self.lag,
             filter: wanted.filter.as_deref().cloned(),
+            superseded: self.superseded,
         };
         (changes, wanted, ask)
     }
@@ -68,6 +72,8 @@ impl Wish {
 pub(super) struct Place {
     pub(super) epoch: Epoch,
     pub(super) next: Seq,
+    /// Of the items before this only the newest of each key come.
+    pub(super) thinned: Seq,
 }
 
 /// Why a receiver gave up; its worker decides what follows.
@@ -98,6 +104,10 @@ pub(super) struct Receiver {
     pub(super) progress: Arc<Progress>,
     pub(super) roster: Arc<Roster>,
     pub(super) place: Option<Place>,
+    /// What to ask for while there is no place.
+    pub(super) start: Start,
+    /// Of the items before this only the newest of each key come.
+    pub(super) thinned: Seq,
     /// The change of the filter that holds, as the program knows.
     pub(super) change: u32,
 }
@@ -129,7 +139,7 @@ impl Receiver {
         loop {
             let seen = self.facts();
             let end = self.subscribe(&mut failures, &mut refused).await;
-            self.roster.set(self.producer, false);
+            self.roster.set(&self.followee(), false);
             match end {
                 End::Outcome(outcome) => return outcome,
                 End::Said(LeaveReason::Ended) => {
@@ -140,8 +150,11 @@ impl Receiver {
                     if self.left(reason).await.is_err() {
                         return Outcome::Dropped;
                     }
-                    // What was missed in between is not the producer's to make up for.
-                    self.place = None;
+                    // What was missed in between is not the producer's to make up for, unless it was
+                    // asked for what is kept.
+                    if let Some(place) = self.place.take() {
+                        self.start = place.again(self.start, reason);
+                    }
                     self.progress.joined.store(false, Ordering::Relaxed);
                     failures = failures.max(1);
                 }
@@ -152,6 +165,10 @@ impl Receiver {
             }
             failures += 1;
         }
+    }
+
+    fn followee(&self) -> Followee {
+        (self.producer, self.wish.stream.clone())
     }
 
     async fn left(&self, reason: LeaveReason) -> Result<(), Dropped> {
@@ -205,7 +222,7 @@ impl Receiver {
                 return End::Lost;
             }
         };
-        let (changes, wanted, ask) = self.wish.ask(self.place);
+        let (changes, wanted, ask) = self.wish.ask(self.place, self.start);
         let opened = timeout(limits::HANDSHAKE_PHASE, link.open(StreamKind::Subscribe));
         let Ok(Ok((mut writer, mut reader))) = opened.await else {
             return End::Lost;
@@ -232,14 +249,14 @@ impl Receiver {
                 return end;
             }
         };
-        self.roster.set(self.producer, true);
+        self.roster.set(&self.followee(), true);
         let end = tokio::select! {
             biased;
             end = self.read(&mut reader, &source) => end,
             never = speak(&mut writer, changes) => match never {},
         };
         if let End::Refused(refusal) = &end {
-            self.roster.set(self.producer, false);
+            self.roster.set(&self.followee(), false);
             let wanted = self.wish.wanted.borrow().clone();
             let end = self.refused(refusal, &wanted, refused).await;
             if matches!(end, End::Outcome(Outcome::Hopeless { .. })) {
@@ -275,6 +292,7 @@ impl Receiver {
             warn!(producer = %self.producer.fmt_short(), %error, "subscription refused");
             let message = Message::Refused {
                 producer: self.producer,
+                stream: self.wish.stream.clone(),
                 error: error.clone(),
             };
             if self.inbox.message(message).await.is_err() {
@@ -296,6 +314,7 @@ impl Receiver {
             epoch,
             start,
             schema,
+            thinned,
             ..
         } = accepted;
         let producer = self.producer;
@@ -308,6 +327,7 @@ impl Receiver {
         };
         let source = Arc::new(Source {
             producer,
+            stream: self.wish.stream.clone(),
             epoch,
             schema,
         });
@@ -335,11 +355,13 @@ impl Receiver {
         if self.place.is_none_or(|place| place.epoch != epoch) {
             self.tell(Message::Joined {
                 producer,
+                stream: self.wish.stream.clone(),
                 epoch,
                 seq: expected,
             })
             .await?;
         }
+        self.thinned = thinned;
         let known = std::mem::replace(&mut self.change, change);
         if self.place.is_some() && known != change {
             let source = Arc::clone(&source);
@@ -347,6 +369,7 @@ impl Receiver {
             self.tell(Message::FilterChanged { source, seq }).await?;
         }
         self.moved(epoch, expected);
+        self.progress.settled(expected);
         if start > expected {
             self.missed(&source, expected, start)
                 .await
@@ -394,7 +417,10 @@ impl Receiver {
     async fn batch(&mut self, source: &Arc<Source>, batch: Batch) -> Result<(), Dropped> {
         self.moved(source.epoch, batch.end());
         self.progress.took(&batch);
-        self.inbox.batch(Arc::clone(source), batch).await
+        let end = batch.end();
+        self.inbox.batch(Arc::clone(source), batch).await?;
+        self.progress.settled(end);
+        Ok(())
     }
 
     async fn missed(&mut self, source: &Arc<Source>, from: Seq, to: Seq) -> Result<(), Dropped> {
@@ -406,7 +432,9 @@ impl Receiver {
                 from,
                 to,
             })
-            .await
+            .await?;
+        self.progress.settled(to);
+        Ok(())
     }
 
     async fn changed(
@@ -423,7 +451,12 @@ impl Receiver {
     }
 
     fn moved(&mut self, epoch: Epoch, next: Seq) {
-        let place = Place { epoch, next };
+        let thinned = self.thinned;
+        let place = Place {
+            epoch,
+            next,
+            thinned,
+        };
         self.place = Some(place);
         self.progress.moved(place);
     }

@@ -1,7 +1,7 @@
 //! What a program can see of its consumer.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -9,10 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rivermesh_proto::{Epoch, NodeId, Seq, batch::Batch, catalog::Peer};
+use rivermesh_proto::{Epoch, NodeId, Seq, StreamName, batch::Batch, catalog::Peer};
 use tokio::sync::Notify;
 
-use super::receiver::Place;
+use super::{pattern::Followee, receiver::Place};
 
 /// The state of a consumer.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,8 +21,12 @@ pub struct Status {
     pub online: bool,
     /// Whether the node has shut down: no more items will come.
     pub closed: bool,
-    /// The producers that are followed now.
+    /// The producers that are followed now, each once.
     pub producers: Vec<Arc<Peer>>,
+    /// Of a consumer that takes all streams of a pattern: how many streams of producers follow it, and
+    /// are not followed because there are more than
+    /// [`max_streams`](super::Builder::max_streams).
+    pub left_out: usize,
 }
 
 /// Counters of a consumer, since it was made.
@@ -46,6 +50,8 @@ pub struct Stats {
 pub struct Followed {
     /// The node.
     pub producer: NodeId,
+    /// The stream.
+    pub stream: StreamName,
     /// The life of its stream.
     pub epoch: Epoch,
     /// The number of the next item expected.
@@ -68,6 +74,9 @@ pub(super) struct Progress {
     pub(super) since: Instant,
     pub(super) epoch: AtomicU64,
     pub(super) next: AtomicU64,
+    /// As `next`, of what has come to the program's queue.
+    pub(super) settled: AtomicU64,
+    pub(super) thinned: AtomicU64,
     pub(super) items: AtomicU64,
     pub(super) filtered: AtomicU64,
     pub(super) bytes: AtomicU64,
@@ -82,6 +91,8 @@ impl Progress {
             since: Instant::now(),
             epoch: AtomicU64::new(0),
             next: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
+            thinned: AtomicU64::new(0),
             items: AtomicU64::new(0),
             filtered: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -95,7 +106,22 @@ impl Progress {
     pub(super) fn moved(&self, place: Place) {
         self.epoch.store(place.epoch.0, Ordering::Relaxed);
         self.next.store(place.next, Ordering::Relaxed);
+        self.thinned.store(place.thinned, Ordering::Relaxed);
         self.joined.store(true, Ordering::Relaxed);
+    }
+
+    /// What comes before this is in the program's queue.
+    pub(super) fn settled(&self, next: Seq) {
+        self.settled.store(next, Ordering::Relaxed);
+    }
+
+    /// How far the producer was followed, if the program was told that it is.
+    pub(super) fn place(&self) -> Option<Place> {
+        self.joined.load(Ordering::Relaxed).then(|| Place {
+            epoch: Epoch(self.epoch.load(Ordering::Relaxed)),
+            next: self.settled.load(Ordering::Relaxed),
+            thinned: self.thinned.load(Ordering::Relaxed),
+        })
     }
 
     pub(super) fn took(&self, batch: &Batch) {
@@ -106,9 +132,10 @@ impl Progress {
             .fetch_add(batch.body().len() as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn show(&self, producer: NodeId) -> Followed {
+    pub(super) fn show(&self, (producer, stream): Followee) -> Followed {
         Followed {
             producer,
+            stream,
             epoch: Epoch(self.epoch.load(Ordering::Relaxed)),
             next: self.next.load(Ordering::Relaxed),
             connected_for: self.since.elapsed(),
@@ -123,56 +150,59 @@ impl Progress {
 /// Who of the producers is followed at this moment.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
-    followed: Mutex<BTreeMap<NodeId, Arc<Progress>>>,
-    connected: Mutex<Vec<NodeId>>,
+    followed: Mutex<BTreeMap<Followee, Arc<Progress>>>,
+    connected: Mutex<BTreeSet<Followee>>,
     pub(super) changed: Notify,
 }
 
 impl Roster {
     /// Lists a producer that a receiver was started for.
-    pub(super) fn enter(&self, producer: NodeId, progress: Arc<Progress>) {
-        lock(&self.followed).insert(producer, progress);
+    pub(super) fn enter(&self, followee: Followee, progress: Arc<Progress>) {
+        lock(&self.followed).insert(followee, progress);
     }
 
     /// Takes a producer out.
-    pub(super) fn leave(&self, producer: NodeId) {
-        lock(&self.followed).remove(&producer);
-        self.set(producer, false);
+    pub(super) fn leave(&self, followee: &Followee) -> Option<Arc<Progress>> {
+        let progress = lock(&self.followed).remove(followee);
+        self.set(followee, false);
+        progress
     }
 
     /// Says whether a producer's items can come now.
-    pub(super) fn set(&self, producer: NodeId, connected: bool) {
-        let mut list = lock(&self.connected);
-        let held = list.iter().position(|id| *id == producer);
-        match (connected, held) {
-            (true, None) => list.push(producer),
-            (false, Some(index)) => {
-                list.swap_remove(index);
-            }
-            _ => return,
+    pub(super) fn set(&self, followee: &Followee, connected: bool) {
+        let mut all = lock(&self.connected);
+        let changed = if connected {
+            all.insert(followee.clone())
+        } else {
+            all.remove(followee)
+        };
+        drop(all);
+        if changed {
+            self.changed.notify_one();
         }
-        drop(list);
-        self.changed.notify_one();
     }
 
     /// Whether a producer's items can come now.
-    pub(super) fn is_connected(&self, producer: &NodeId) -> bool {
-        lock(&self.connected).contains(producer)
+    pub(super) fn is_connected(&self, followee: &Followee) -> bool {
+        lock(&self.connected).contains(followee)
     }
 
-    /// The producers whose items can come now.
+    /// The producers whose items can come now, each once.
     pub(super) fn connected(&self) -> Vec<NodeId> {
-        lock(&self.connected).clone()
+        let mut producers: Vec<_> = lock(&self.connected).iter().map(|(id, _)| *id).collect();
+        // They are in the order of ids.
+        producers.dedup();
+        producers
     }
 
     pub(super) fn show(&self) -> Vec<Followed> {
-        let connected = self.connected();
+        let connected = lock(&self.connected).clone();
         let followed = lock(&self.followed);
         let current = followed
             .iter()
-            .filter(|(producer, _)| connected.contains(producer));
+            .filter(|(followee, _)| connected.contains(followee));
         current
-            .map(|(producer, progress)| progress.show(*producer))
+            .map(|(followee, progress)| progress.show(followee.clone()))
             .collect()
     }
 }

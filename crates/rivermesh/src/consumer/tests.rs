@@ -26,13 +26,14 @@ fn consumer<T: Datum>(room: u32) -> (Inbox, Consumer<T>) {
     let (want, _) = watch::channel(Wanted::default());
     let name = StreamName::new("test").unwrap();
     let cancel = CancellationToken::new();
-    let consumer = Consumer::new(name, outlet, want, status, Arc::default(), cancel);
+    let consumer = Consumer::new((name, false), outlet, want, status, Arc::default(), cancel);
     (inbox, consumer)
 }
 
 fn source() -> Arc<Source> {
     Arc::new(Source {
         producer: SecretKey::from_bytes(&[1; 32]).public(),
+        stream: StreamName::new("test").unwrap(),
         epoch: Epoch(7),
         schema: None,
     })

@@ -14,10 +14,12 @@ use thiserror::Error;
 
 use super::{
     core::{Core, Settings},
-    feed,
+    dedup::Dedup,
     groups::Limits,
     handle::{Handle, Producer},
+    pick,
     registry::{Found, Producers},
+    retain::Retention,
     worker,
 };
 use crate::{Condition, Datum, SchemaError, discovery::ChangeError};
@@ -97,6 +99,8 @@ impl<T: Datum> Builder<T> {
                     bytes: 16 * 1024 * 1024,
                     evaluated: 1024,
                 },
+                retention: None,
+                dedup: None,
                 max_consumers: 4096,
                 allow_lag: LagSet::default(),
                 require: Vec::new(),
@@ -144,6 +148,28 @@ impl<T: Datum> Builder<T> {
     /// Default 8 MiB, at least 64 KiB; one batch may lie above it.
     pub fn log_bytes(mut self, bytes: usize) -> Self {
         self.settings.log_bytes = bytes.max(limits::BATCH);
+        self
+    }
+
+    /// What is kept for consumers that come later; see [`Retention`]. Default: whatever the log
+    /// holds.
+    ///
+    /// Items are taken without consumers only with an [`online_when`](Self::online_when) that allows
+    /// it.
+    pub fn retain(mut self, retention: Retention) -> Self {
+        self.settings.retention = Some(retention.inner);
+        self
+    }
+
+    /// Drops an item whose key was sent within the window before it: give a `Duration`, or a
+    /// [`Dedup`] with bounds of its own. Sending such an item succeeds and gives the number of the
+    /// item that was sent. [`Stats::duplicates`](super::Stats::duplicates) and the metric
+    /// `rivermesh_items_duplicate_total` count them. Items without a key are never dropped. Default:
+    /// nothing is dropped.
+    ///
+    /// It costs each item a look at the clock, a look-up and a copy of its key.
+    pub fn dedup(mut self, dedup: impl Into<Dedup>) -> Self {
+        self.settings.dedup = Some(dedup.into());
         self
     }
 
@@ -209,7 +235,12 @@ impl<T: Datum> Builder<T> {
         }
     }
 
-    fn find_or_build(self) -> Result<Found<Handle<T>>, ProduceError<T>> {
+    fn find_or_build(mut self) -> Result<Found<Handle<T>>, ProduceError<T>> {
+        if let Some(retention) = &self.settings.retention
+            && retention.bytes < usize::MAX
+        {
+            self.settings.log_bytes = self.settings.log_bytes.max(retention.bytes);
+        }
         let name = self.stream.as_deref().unwrap_or(T::NAME);
         let name = StreamName::new(name).map_err(ProduceError::Name)?;
         let schema = T::schema()
@@ -222,7 +253,7 @@ impl<T: Datum> Builder<T> {
         let found = producers.find_or_insert(&name, || {
             let epoch = Epoch(rand::random());
             let tasks = producers.tasks().part();
-            let select = feed::select::<T>;
+            let select = pick::select::<T>;
             let core = Core::new(name.clone(), epoch, schema, select, self.settings, tasks);
             let core = Arc::new(core);
             let advert = StreamAdvert {

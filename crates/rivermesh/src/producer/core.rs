@@ -9,7 +9,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
@@ -19,16 +19,18 @@ use rivermesh_proto::{
     encode::{EncodeError, Encoder},
     filter::{Fault, FilterSource, GroupId, Plan, Set},
     schema::Schema,
-    subscribe::{Accepted, Lag, LagSet, Refusal, Start, Subscribe},
+    subscribe::{Accepted, Lag, LagSet, Refusal, Subscribe, Superseded},
 };
 use slotmap::{SlotMap, new_key_type};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    feed::{Feed, Filtered, Select},
+    dedup::{Dedup, Duplicates},
+    feed::Feed,
     groups::Limits,
-    log::{Append, Bounds, Log},
+    log::{Append, Bounds, Log, NotCompacted, Retention},
+    pick::{Filtered, Select},
     status::{Stats, Status, Subscriber},
 };
 use crate::{
@@ -48,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) batch_bytes: usize,
     pub(crate) item_bytes: usize,
     pub(crate) filters: Limits,
+    pub(crate) retention: Option<Retention>,
+    pub(crate) dedup: Option<Dedup>,
     pub(crate) max_consumers: usize,
     pub(crate) allow_lag: LagSet,
     pub(crate) require: Vec<Predicate>,
@@ -134,6 +138,7 @@ pub(crate) struct Core {
     items_sent: metrics::Counter,
     items_filtered: metrics::Counter,
     items_missed: metrics::Counter,
+    pub(super) duplicates: Duplicates,
     pub(crate) tasks: Tasks,
 }
 
@@ -159,9 +164,11 @@ impl Core {
             log_bytes: settings.log_bytes,
             batch_bytes: settings.batch_bytes,
             filters: settings.filters,
+            retention: settings.retention.unwrap_or(Retention::ALL),
         };
         let label = name.to_string();
         Self {
+            duplicates: Duplicates::new(settings.dedup.clone(), &label),
             fingerprint: schema.fingerprint(),
             schema_bytes: Bytes::from(schema.to_bytes()),
             schema,
@@ -193,10 +200,16 @@ impl Core {
         &self,
         encode: impl FnOnce(&mut Encoder<'_>) -> Result<(), EncodeError>,
         evaluate: impl FnOnce(&mut Set) -> Result<(), EncodeError>,
+        key: impl FnOnce(&mut Log),
     ) -> Result<Append, EncodeError> {
         let limit = self.settings.item_bytes;
         let encode = |buf: &mut _| encode(&mut Encoder::new(buf, limit));
-        let done = self.log().append(now_us, encode, evaluate)?;
+        let mut log = self.log();
+        if log.is_keyed() {
+            key(&mut log);
+        }
+        let done = log.append(now_us, encode, evaluate)?;
+        drop(log);
         if let Append::Done { wakes: true, .. } = done {
             self.data.notify_waiters();
         }
@@ -266,8 +279,8 @@ impl Core {
     }
 
     /// The one function that decides on a subscription: requirement, then shape, lag policy and
-    /// filter, then capacity. A peer that does not meet the requirement learns nothing else, and its
-    /// filter is not read.
+    /// filter, then capacity, then where it begins. A peer that does not meet the requirement learns
+    /// nothing else, and its filter is not read.
     pub(crate) fn admit(
         self: &Arc<Self>,
         peer: &Peer,
@@ -292,9 +305,20 @@ impl Core {
             return Err(Refusal::LagNotAllowed { allowed });
         }
         let plan = self.plan(ask.filter.as_ref())?;
+        self.enter(peer.id(), ask, plan, now_us())
+    }
+
+    /// Enters a subscription that was decided on, if there is room.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        peer: NodeId,
+        ask: &Subscribe,
+        plan: Option<Plan>,
+        now_us: u64,
+    ) -> Result<(Feed, Accepted), Refusal> {
         let cut = self.tasks.token().child_token();
-        let sub = Arc::new(Sub::new(peer.id(), ask.lag, cut));
-        let (id, cursor, pin, filter) = {
+        let sub = Arc::new(Sub::new(peer, ask.lag, cut));
+        let (id, begin, pin, filter) = {
             let mut subs = self.subs();
             if subs.len() >= self.settings.max_consumers {
                 let max = u32::try_from(self.settings.max_consumers).unwrap_or(u32::MAX);
@@ -304,16 +328,15 @@ impl Core {
             // set the stream online, and the items sent then are this consumer's, too.
             let mut log = self.log();
             let group = log.enter(plan.as_ref()).map_err(|_| Refusal::FiltersFull)?;
-            let cursor = match ask.start {
-                Start::Latest => {
-                    let next = log.next();
-                    log.cursor(next)
-                }
-                Start::Resume { epoch, next } if epoch == self.epoch => log.cursor(next),
-                // Another life of this producer: all of this one is new to the consumer.
-                Start::Resume { .. } => log.cursor(0),
-            };
-            let pin = (ask.lag == Lag::Block).then(|| log.pin(cursor.seq(), group));
+            let begun = log.begin(ask.start, self.epoch, now_us);
+            let begin = begun.map_err(|NotCompacted| {
+                log.leave(group);
+                Refusal::NotCompacted
+            })?;
+            if ask.superseded == Superseded::LeaveOut {
+                log.track();
+            }
+            let pin = (ask.lag == Lag::Block).then(|| log.pin(begin.cursor.seq(), group));
             let filter = group
                 .zip(plan)
                 .map(|(group, plan)| Filtered::new(&log, group, plan));
@@ -321,16 +344,18 @@ impl Core {
             sub.turn(group, ask.filter.as_ref());
             let id = subs.insert(Arc::clone(&sub));
             self.active.store(subs.len(), Ordering::Release);
-            (id, cursor, pin, filter)
+            (id, begin, pin, filter)
         };
-        sub.position.store(cursor.seq(), Ordering::Relaxed);
+        sub.position.store(begin.cursor.seq(), Ordering::Relaxed);
         let accepted = Accepted {
             epoch: self.epoch,
-            start: cursor.seq(),
+            start: begin.cursor.told(),
             lag: ask.lag,
+            thinned: begin.thinned,
             schema: ask.fingerprint.is_none().then(|| self.schema_bytes.clone()),
         };
-        let feed = Feed::new(Arc::clone(self), sub, id, (cursor, pin), filter);
+        let core = Arc::clone(self);
+        let feed = Feed::new(core, sub, id, (begin, pin), filter, ask.superseded);
         Ok((feed, accepted))
     }
 
@@ -419,13 +444,36 @@ impl Core {
             .collect()
     }
 
+    /// Whether the log is to be [tended](Self::tend).
+    pub(crate) fn is_retained(&self) -> bool {
+        self.settings.retention.is_some()
+    }
+
+    /// Lets go what the log is not to keep any more, and ends batches that have been open for long,
+    /// so that the time of a batch tells about when its items were sent.
+    pub(crate) fn tend(&self) {
+        let now_us = now_us();
+        let mut log = self.log();
+        log.end_batch();
+        if log.trim(now_us) {
+            self.space.notify_waiters();
+        }
+    }
+
     pub(crate) fn stats(&self) -> Stats {
+        let (duplicates, duplicates_forgotten) = self.duplicates.count();
         let log = self.log();
+        let (keys, key_bytes, keys_forgotten) = log.keys();
         Stats {
             items: log.next(),
             oldest: log.oldest(),
             log_bytes: log.bytes(),
             filters: log.filters(),
+            keys,
+            key_bytes,
+            keys_forgotten,
+            duplicates,
+            duplicates_forgotten,
             undelivered: self.undelivered.load(Ordering::Relaxed),
             undelivered_lost: self.undelivered_lost.load(Ordering::Relaxed),
         }
@@ -449,6 +497,9 @@ impl Core {
         self.log().next() > seq
     }
 }
+
+/// How often a log is to be [tended](Core::tend), and so how long a batch of it may be open.
+pub(super) const TEND: Duration = Duration::from_secs(1);
 
 fn now_us() -> u64 {
     let since = SystemTime::now()

@@ -3,27 +3,27 @@
 //! A sender (over QUIC) and a local receiver (without) both pull frames from a [`Feed`].
 
 use std::{
+    convert::Infallible,
     pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rivermesh_proto::{
     Seq,
-    batch::{self, Batch, Pick},
-    filter::{Evaluator, FilterSource, GroupId, Plan},
-    schema::Schema,
-    subscribe::{Lag, Refusal},
+    batch::{self, Batch, Builder, Pick},
+    filter::FilterSource,
+    subscribe::{Lag, Refusal, Superseded},
 };
-use tokio::{sync::Notify, time::sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     core::{Core, Sub, SubId},
-    log::{Cursor, Log, Outlook, Pin, Read},
+    log::{Begin, Cursor, Log, Outlook, Pin, Read, Thin},
+    pick::{Filtered, Wanted, all},
 };
-use crate::{Datum, Payload, datum::Filters};
 
 /// Bytes that one pull takes at most, if no single batch is larger: what a sender holds of the log
 /// while its peer does not read.
@@ -32,62 +32,6 @@ const PULL_BYTES: usize = 128 * 1024;
 /// How long a consumer may be left without word while its filter lets nothing through. What the
 /// log has lost when a connection breaks is told as missed from the last word on.
 const SILENCE: Duration = Duration::from_secs(1);
-
-/// Picks the items of a sealed batch, from a number on, that a filter lets through.
-pub(super) type Select = fn(&Batch, Seq, &Arc<Schema>, &mut Evaluator) -> Vec<Pick>;
-
-/// [`Select`] for items of a type.
-pub(super) fn select<T: Datum>(
-    batch: &Batch,
-    from: Seq,
-    schema: &Arc<Schema>,
-    evaluator: &mut Evaluator,
-) -> Vec<Pick> {
-    let mut picks = Vec::new();
-    let mut position = batch.start();
-    loop {
-        let offset = position.offset();
-        let Some((seq, data)) = batch.next(&mut position) else {
-            return picks;
-        };
-        if seq < from {
-            continue;
-        }
-        // An item that does not read back is the program's own fault; its consumer is to see it.
-        let mut matches = true;
-        if let Ok(item) = T::decode(Payload::new(batch.body(), data, Some(schema))) {
-            let _ = item.show(Filters::one(evaluator, &mut matches));
-        }
-        if matches {
-            picks.push(Pick { seq, offset });
-        }
-    }
-}
-
-/// A subscription's filter.
-#[derive(Debug)]
-pub(crate) struct Filtered {
-    group: GroupId,
-    plan: Plan,
-    bell: Arc<Notify>,
-    /// For items from before the group began; made when there are any.
-    evaluator: Option<Evaluator>,
-}
-
-impl Filtered {
-    pub(super) fn new(log: &Log, group: GroupId, plan: Plan) -> Self {
-        Self {
-            group,
-            plan,
-            bell: log.bell(group),
-            evaluator: None,
-        }
-    }
-
-    pub(super) fn group(&self) -> GroupId {
-        self.group
-    }
-}
 
 /// What [`Feed::pull`] found.
 #[derive(Debug, PartialEq, Eq)]
@@ -115,6 +59,12 @@ pub(crate) struct Feed {
     filter: Option<Filtered>,
     /// The consumer is to be told where it stands, though there is no item for it.
     is_silent: bool,
+    /// What lies between where the cursor was told and where it stands is gone.
+    is_missing: bool,
+    /// The part in which only newest items of keys are for the consumer.
+    thin: Thin,
+    /// Whether superseded items are left out while the consumer is behind.
+    superseded: Superseded,
 }
 
 impl Feed {
@@ -122,9 +72,11 @@ impl Feed {
         core: Arc<Core>,
         sub: Arc<Sub>,
         id: SubId,
-        (cursor, pin): (Cursor, Option<Pin>),
+        (begin, pin): (Begin, Option<Pin>),
         filter: Option<Filtered>,
+        superseded: Superseded,
     ) -> Self {
+        let cursor = begin.cursor;
         Self {
             core,
             sub,
@@ -133,6 +85,12 @@ impl Feed {
             pin,
             filter,
             is_silent: false,
+            is_missing: cursor.told() < cursor.seq(),
+            thin: Thin {
+                until: begin.thinned,
+                is_strict: false,
+            },
+            superseded,
         }
     }
 
@@ -183,12 +141,23 @@ impl Feed {
         let core = Arc::clone(&self.core);
         let mut log = core.log();
         let mut sorted = 0;
+        taken.missed += self.tell_missing(&mut log, out);
         loop {
-            let read = match &self.filter {
-                None => log.read(&mut self.cursor, PULL_BYTES, out),
-                Some(filter) => log.read_group(&mut self.cursor, filter.group, PULL_BYTES, out),
-            };
+            let read = self.read(&mut log, out);
             match read {
+                // So that a part of which nothing is left does not hold the log for long.
+                Read::Passed => sorted += PULL_BYTES / 64,
+                Read::Held { items, at_us } => {
+                    drop(log);
+                    sorted += self.held(&items, at_us, out, taken);
+                    log = core.log();
+                }
+                Read::Newest { frame, items } => {
+                    drop(log);
+                    sorted += frame.len();
+                    self.sort(&frame, Wanted::These(&items), out, taken);
+                    log = core.log();
+                }
                 Read::Frames { items, bytes } => {
                     self.move_pin(&mut log);
                     taken.items += items;
@@ -200,12 +169,7 @@ impl Feed {
                     // log is no reason to keep the producer waiting.
                     drop(log);
                     sorted += frame.len();
-                    self.sort(&frame, from, out, taken);
-                    if sorted >= PULL_BYTES {
-                        Log::tell(&mut self.cursor, out);
-                        self.move_pin(&mut core.log());
-                        return Pull::Frames;
-                    }
+                    self.sort(&frame, Wanted::From(from), out, taken);
                     log = core.log();
                 }
                 Read::Lost { from, to } => {
@@ -230,6 +194,105 @@ impl Feed {
                     return self.at_end(closed, out);
                 }
             }
+            if sorted >= PULL_BYTES {
+                Log::tell(&mut self.cursor, out);
+                self.move_pin(&mut log);
+                return Pull::Frames;
+            }
+        }
+    }
+
+    /// One look into the log, in the way that is due where the cursor stands.
+    fn read(&mut self, log: &mut Log, out: &mut Vec<Bytes>) -> Read {
+        let group = self.filter.as_ref().map(Filtered::group);
+        if self.superseded == Superseded::LeaveOut
+            && self.cursor.seq() >= self.thin.until
+            && log.is_behind(&self.cursor, group)
+        {
+            self.thin = Thin {
+                until: log.next(),
+                is_strict: true,
+            };
+        }
+        if self.cursor.seq() < self.thin.until {
+            return log.read_thin(&mut self.cursor, group, self.thin, out);
+        }
+        match group {
+            None => {
+                // What a part that was thinned out ended with: the log's own frames begin where the
+                // cursor stands.
+                Log::tell(&mut self.cursor, out);
+                log.read(&mut self.cursor, PULL_BYTES, out)
+            }
+            Some(group) => log.read_group(&mut self.cursor, group, PULL_BYTES, out),
+        }
+    }
+
+    /// Tells what was gone already when the consumer came, and how much that is.
+    fn tell_missing(&mut self, log: &mut Log, out: &mut Vec<Bytes>) -> u64 {
+        if !std::mem::take(&mut self.is_missing) {
+            return 0;
+        }
+        let (from, oldest) = (self.cursor.told(), log.oldest());
+        if self.cursor.seq() < oldest && self.sub.lag != Lag::Disconnect {
+            // More has gone since, which makes it one gap.
+            self.cursor = log.cursor(oldest);
+        }
+        out.push(batch::gap(from, self.cursor.seq()));
+        self.cursor.put_out();
+        self.cursor.seq() - from
+    }
+
+    /// Puts out items that were kept beyond the ring, and how many bytes that is.
+    fn held(
+        &mut self,
+        items: &[(Seq, Bytes)],
+        at_us: u64,
+        out: &mut Vec<Bytes>,
+        taken: &mut Taken,
+    ) -> usize {
+        let mut builder = Builder::new(4096);
+        let mut picks = Vec::with_capacity(items.len());
+        for (seq, item) in items {
+            let offset = builder.offset();
+            picks.push(Pick { seq: *seq, offset });
+            let put = |buf: &mut BytesMut| -> Result<(), Infallible> {
+                buf.extend_from_slice(item);
+                Ok(())
+            };
+            let Ok(()) = builder.push(put);
+        }
+        let Some(frame) = builder.seal(0, at_us) else {
+            return 0;
+        };
+        if let (Some(filter), Some(batch)) = (&mut self.filter, Batch::of_frame(&frame)) {
+            let found = filter.select(&self.core, &batch, 0);
+            let mut found = found.iter().map(|pick| pick.offset).peekable();
+            picks.retain(|pick| found.next_if_eq(&pick.offset).is_some());
+        }
+        let end = self.cursor.seq();
+        self.put(&frame, end, picks, out, taken);
+        frame.len()
+    }
+
+    /// Puts out some items of a frame, with all that was left out up to `end`.
+    fn put(
+        &mut self,
+        frame: &Bytes,
+        end: Seq,
+        picks: Vec<Pick>,
+        out: &mut Vec<Bytes>,
+        taken: &mut Taken,
+    ) {
+        if picks.is_empty() {
+            return;
+        }
+        let (items, range) = (picks.len() as u64, self.cursor.told()..end);
+        if let Some(thinned) = batch::thinned(frame, range, picks.into_iter()) {
+            taken.items += items;
+            taken.bytes += thinned.len() as u64;
+            out.push(thinned);
+            self.cursor.put_out();
         }
     }
 
@@ -254,26 +317,29 @@ impl Feed {
         }
     }
 
-    /// Picks the items of a batch that was sealed before anybody had the filter.
-    fn sort(&mut self, frame: &Bytes, from: Seq, out: &mut Vec<Bytes>, taken: &mut Taken) {
-        let (Some(filter), Some(batch)) = (&mut self.filter, Batch::of_frame(frame)) else {
+    /// Picks the items of a batch that was sealed before anybody had the filter, or of which some
+    /// are superseded.
+    fn sort(&mut self, frame: &Bytes, wanted: Wanted<'_>, out: &mut Vec<Bytes>, taken: &mut Taken) {
+        let Some(batch) = Batch::of_frame(frame) else {
             return;
         };
-        let plan = &filter.plan;
-        let evaluator = filter
-            .evaluator
-            .get_or_insert_with(|| Evaluator::new(plan.clone()));
-        let picks = (self.core.select)(&batch, from, &self.core.schema, evaluator);
-        if picks.is_empty() {
-            return;
+        let from = match wanted {
+            Wanted::From(from) => from,
+            Wanted::These([]) => return,
+            Wanted::These([first, ..]) => *first,
+        };
+        let mut picks = match &mut self.filter {
+            Some(filter) => filter.select(&self.core, &batch, from),
+            None => all(&batch),
+        };
+        if let Wanted::These(items) = wanted {
+            let mut items = items.iter().peekable();
+            picks.retain(|pick| {
+                while items.next_if(|seq| **seq < pick.seq).is_some() {}
+                items.next_if_eq(&&pick.seq).is_some()
+            });
         }
-        let (items, range) = (picks.len() as u64, self.cursor.told()..batch.end());
-        if let Some(thinned) = batch::thinned(frame, range, picks.into_iter()) {
-            taken.items += items;
-            taken.bytes += thinned.len() as u64;
-            out.push(thinned);
-            self.cursor.put_out();
-        }
+        self.put(frame, batch.end(), picks, out, taken);
     }
 
     /// Changes the filter, from the item on whose number is given; what the old one was to leave
@@ -287,11 +353,15 @@ impl Feed {
         out: &mut Vec<Bytes>,
     ) -> Result<Seq, Refusal> {
         let plan = self.core.plan(source)?;
+        let core = Arc::clone(&self.core);
+        let mut log = core.log();
+        let missed = self.tell_missing(&mut log, out);
+        self.sub.missed.fetch_add(missed, Ordering::Relaxed);
+        self.core.count_missed(missed);
         let told = self.cursor.told();
-        let mut log = self.core.log();
         let group = log.enter(plan.as_ref()).map_err(|_| Refusal::FiltersFull)?;
         if let Some(old) = &self.filter {
-            log.settle(&mut self.cursor, old.group);
+            log.settle(&mut self.cursor, old.group());
         }
         Log::tell(&mut self.cursor, out);
         log.leave(self.filter.as_ref().map(Filtered::group));
@@ -316,7 +386,7 @@ impl Feed {
         let log = self.core.log();
         match &self.filter {
             None => log.is_open(self.cursor.seq()),
-            Some(filter) => log.is_open_for(&self.cursor, filter.group),
+            Some(filter) => log.is_open_for(&self.cursor, filter.group()),
         }
     }
 
@@ -337,7 +407,7 @@ impl Feed {
         if self.core.is_closed() {
             return;
         }
-        let outlook = self.core.log().outlook(&self.cursor, filter.group);
+        let outlook = self.core.log().outlook(&self.cursor, filter.group());
         match outlook {
             Outlook::More => return,
             Outlook::Untold => {}
@@ -365,6 +435,9 @@ struct Taken {
 impl Drop for Feed {
     fn drop(&mut self) {
         let mut log = self.core.log();
+        if self.superseded == Superseded::LeaveOut {
+            log.untrack();
+        }
         let freed = self.pin.is_some_and(|pin| log.unpin(pin));
         log.leave(self.filter.as_ref().map(Filtered::group));
         drop(log);

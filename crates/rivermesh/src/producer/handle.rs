@@ -21,11 +21,11 @@ use tokio::sync::watch;
 
 use super::{
     core::Core,
-    log::Append,
+    log::{Append, Log},
     registry::Producers,
     status::{Stats, Status, Subscriber},
 };
-use crate::{Condition, Datum, Filters};
+use crate::{Condition, Datum, Filters, Key};
 
 /// Bytes of items after which a task that only sends lets the others of its thread run. More makes
 /// fuller batches, less makes the others wait less.
@@ -160,6 +160,9 @@ impl<T: Datum> Producer<T> {
     /// Sent means: encoded and in the log, from where each consumer's sender takes it. If this is
     /// cancelled, the item was not sent.
     ///
+    /// With [`dedup`](super::Builder::dedup), an item whose key was sent within the window is
+    /// dropped, and the number is that of the item that was sent.
+    ///
     /// # Errors
     /// When the stream has ended or the item cannot be encoded; the item is handed back.
     pub async fn send(&self, item: T) -> Result<Seq, SendError<T>> {
@@ -209,13 +212,32 @@ impl<T: Datum> Producer<T> {
                 TrySendError::Offline(item)
             });
         }
+        if core.duplicates.are_dropped() {
+            return self.put_once(item);
+        }
+        self.append(item)
+    }
+
+    /// Sends an item, unless its key was sent a short while ago.
+    #[cold]
+    fn put_once(&self, item: T) -> Result<(Seq, usize), TrySendError<T>> {
+        match item.key().map(|key| key.as_bytes().to_vec()) {
+            Some(key) => self.core().duplicates.send_once(&key, || self.append(item)),
+            None => self.append(item),
+        }
+    }
+
+    #[inline]
+    fn append(&self, item: T) -> Result<(Seq, usize), TrySendError<T>> {
+        let core = self.core();
         let mut bytes = 0;
         let encode = |out: &mut Encoder<'_>| {
             item.encode(out)?;
             bytes = out.len();
             Ok(())
         };
-        match core.append(encode, |set| item.show(Filters::all(set))) {
+        let key = |log: &mut Log| log.key(item.key().as_ref().map(Key::as_bytes));
+        match core.append(encode, |set| item.show(Filters::all(set)), key) {
             Ok(Append::Done { seq, unwanted, .. }) => {
                 if unwanted {
                     self.undelivered(item);

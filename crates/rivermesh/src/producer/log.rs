@@ -23,9 +23,17 @@ use slotmap::{SlotMap, new_key_type};
 
 use super::groups::{Groups, Limits, Match};
 
+mod retain;
 mod select;
+mod table;
+mod thin;
 
+pub(crate) use retain::{Begin, NotCompacted, Retention};
 pub(crate) use select::Outlook;
+use table::Table;
+#[cfg(test)]
+pub(crate) use table::TableBounds;
+pub(crate) use thin::Thin;
 
 new_key_type! {
     /// A cursor that the ring does not move past.
@@ -42,6 +50,8 @@ pub(crate) struct Bounds {
     pub(crate) batch_bytes: usize,
     /// What the filters may take.
     pub(crate) filters: Limits,
+    /// What is kept for those who come later.
+    pub(crate) retention: Retention,
 }
 
 /// A batch in the ring.
@@ -54,6 +64,10 @@ struct Sealed {
     matches: Box<[Match]>,
     /// The frames of groups with more than one reader, made when the first of them reads.
     thinned: BTreeMap<u32, Bytes>,
+    /// The keys of its items, while there is a table of them.
+    keys: Box<[u32]>,
+    /// When it was begun, or the batch before it, whichever is later: a clock may go back.
+    since_us: u64,
     /// Bytes that all of this takes, about.
     bytes: usize,
 }
@@ -114,6 +128,16 @@ pub(crate) enum Append {
 pub(crate) enum Read {
     /// Frames were put out that hold this many items.
     Frames { items: u64, bytes: u64 },
+    /// The cursor has moved behind these items, which have left the ring, and were sent in batches
+    /// that were begun at this time.
+    Held {
+        items: Vec<(Seq, Bytes)>,
+        at_us: u64,
+    },
+    /// The cursor has moved behind this frame, of which these items are not superseded.
+    Newest { frame: Bytes, items: Vec<Seq> },
+    /// The cursor has moved over what the reader does not get.
+    Passed,
     /// The ring has moved past the cursor: these items are gone. The cursor has not moved.
     Lost { from: Seq, to: Seq },
     /// The cursor has moved behind this frame, which was sealed before anybody had its filter: the
@@ -141,11 +165,20 @@ pub(crate) struct Log {
     refused: bool,
     closed: bool,
     groups: Groups,
+    /// The newest item of each key, where somebody asks.
+    table: Option<Box<Table>>,
+    /// Readers to whom superseded items need not be sent.
+    tracked: usize,
 }
 
 impl Log {
     pub(crate) fn new(bounds: Bounds) -> Self {
         let block = bounds.batch_bytes.max(64 * 1024);
+        let Retention {
+            newest_per_key,
+            table,
+            ..
+        } = bounds.retention;
         Self {
             bounds,
             sealed: VecDeque::new(),
@@ -159,6 +192,8 @@ impl Log {
             refused: false,
             closed: false,
             groups: Groups::new(bounds.filters),
+            table: newest_per_key.then(|| Box::new(Table::new(true, table, 0))),
+            tracked: 0,
         }
     }
 
@@ -230,6 +265,9 @@ impl Log {
         }
         let seq = self.next;
         self.next += 1;
+        if let Some(table) = &mut self.table {
+            table.note(seq);
+        }
         let unwanted = if is_filtered {
             let batch = self.open_number();
             self.groups.note(seq, index, offset, batch)
@@ -389,14 +427,18 @@ impl Log {
     /// Puts a frame of the items from `first` to the newest one into the ring.
     fn keep(&mut self, first: Seq, frame: Bytes) {
         let (matches, bytes) = self.groups.seal(self.open_number(), first);
-        let bytes = frame.len() + bytes;
+        let keys = self.table.as_mut().map_or_else(Box::default, |t| t.seal());
+        let bytes = frame.len() + bytes + size_of_val(&*keys);
         self.bytes += bytes;
+        let before_us = self.sealed.back().map_or(0, |batch| batch.since_us);
         self.sealed.push_back(Sealed {
             first,
             end: self.next,
             frame,
             matches,
             thinned: BTreeMap::new(),
+            keys,
+            since_us: self.open_since_us.max(before_us),
             bytes,
         });
         self.make_room();
@@ -412,17 +454,34 @@ impl Log {
             if self.sealed.len() == 1 {
                 return self.pins.is_empty() || front.end <= self.lowest_pin();
             }
-            if front.end > self.pinned_from && !self.pins.is_empty() {
-                self.pinned_from = self.lowest_pin();
-                if front.end > self.pinned_from {
-                    return false;
-                }
+            if !self.let_go() {
+                return false;
             }
-            self.bytes -= front.bytes;
-            self.groups.evict(self.evicted, &front.matches);
-            self.evicted += 1;
-            self.sealed.pop_front();
         }
+        true
+    }
+
+    /// Lets the oldest batch go; false where there is none, or a pin is in the way.
+    fn let_go(&mut self) -> bool {
+        let Some(front) = self.sealed.front() else {
+            return false;
+        };
+        let end = front.end;
+        if end > self.pinned_from && !self.pins.is_empty() {
+            self.pinned_from = self.lowest_pin();
+            if end > self.pinned_from {
+                return false;
+            }
+        }
+        let Some(front) = self.sealed.pop_front() else {
+            return false;
+        };
+        self.bytes -= front.bytes;
+        self.groups.evict(self.evicted, &front.matches);
+        if let Some(table) = &mut self.table {
+            table.evict(&front.keys, front.first, &front.frame, front.since_us);
+        }
+        self.evicted += 1;
         true
     }
 

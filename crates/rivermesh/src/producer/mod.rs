@@ -8,6 +8,9 @@
 //! | `log` | the ring of recent batches, cursors into it, reading with a filter (pure) |
 //! | `groups` | which items the filters of the log's readers let through (pure) |
 //! | `feed` | one subscription's way through the log |
+//! | `pick` | which items of a batch a subscription gets, where the log does not know |
+//! | `retain` | what is kept for consumers that come later |
+//! | `dedup` | which keys were sent a short while ago (pure) |
 //! | `sender` | the task per remote consumer |
 //! | `worker` | the task per stream: keeps admission and `online` true |
 //! | `registry` | all streams of a node, and the peers that ask for them |
@@ -15,17 +18,25 @@
 
 mod builder;
 pub(crate) mod core;
+mod dedup;
 pub(crate) mod feed;
 mod groups;
 mod handle;
 mod log;
+mod pick;
 pub(crate) mod registry;
+mod retain;
 mod sender;
 mod status;
 mod worker;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::{
     builder::{Builder, ProduceError},
+    dedup::Dedup,
     handle::{Producer, SendError, TrySendError},
+    retain::Retention,
     status::{Stats, Status, Subscriber},
 };

@@ -34,6 +34,18 @@ pub struct Stats {
     pub log_bytes: usize,
     /// Distinct filters of the consumers that are subscribed.
     pub filters: usize,
+    /// Keys that are known: where the newest item of each is kept, or a consumer conflates.
+    pub keys: usize,
+    /// Bytes of these, and of the items that are kept beyond the log, about.
+    pub key_bytes: usize,
+    /// Keys that were let go, and items whose key was not taken up, for want of room (`max_keys`,
+    /// `key_bytes`).
+    pub keys_forgotten: u64,
+    /// Items that were dropped because their key was sent a short while before
+    /// ([`dedup`](super::Builder::dedup)). They are not among `items`.
+    pub duplicates: u64,
+    /// Keys that were forgotten before the window was over, for want of room.
+    pub duplicates_forgotten: u64,
     /// Items that were taken while nobody was subscribed who gets them: nobody at all, or only
     /// consumers whose filters leave them out.
     pub undelivered: u64,

@@ -1,6 +1,6 @@
 //! The one task of a produced stream: reviews its subscriptions whenever the catalog, an RTT or
-//! the subscriptions themselves change, and so keeps admission and `online` true; and, when the
-//! stream has ended, sees to it that no consumer keeps its log for ever.
+//! the subscriptions themselves change, and so keeps admission and `online` true; lets go what is too
+//! old to be kept; and, when the stream has ended, sees to it that no consumer keeps its log for ever.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,13 +10,14 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::core::Core;
+use super::core::{Core, TEND};
 
 /// Runs until the stream has ended and nobody is subscribed any more. `drain` is how long a
 /// consumer may take nothing of a stream that has ended.
 pub(super) async fn run(core: Arc<Core>, mut catalog: watch::Receiver<Snapshot>, drain: Duration) {
     let mut places = Vec::new();
     let mut look = None;
+    let mut tend = core.is_retained().then(|| Instant::now() + TEND);
     loop {
         let snapshot = catalog.borrow_and_update().clone();
         core.review(&snapshot);
@@ -32,6 +33,11 @@ pub(super) async fn run(core: Arc<Core>, mut catalog: watch::Receiver<Snapshot>,
         }
         tokio::select! {
             () = core.changed.notified() => {}
+            () = sleep_until(tend.unwrap_or_else(Instant::now)), if tend.is_some() => {
+                core.tend();
+                tend = Some(Instant::now() + TEND);
+                continue;
+            }
             () = sleep_until(look.unwrap_or_else(Instant::now)), if look.is_some() => {}
             changed = catalog.changed() => if changed.is_err() { return },
         }

@@ -248,7 +248,7 @@ impl Log {
 
 impl Sealed {
     /// The items from `seq` on that a group gets.
-    fn matches_of(&self, group: u32, seq: Seq) -> &[Match] {
+    pub(super) fn matches_of(&self, group: u32, seq: Seq) -> &[Match] {
         let index = u32::try_from(seq.saturating_sub(self.first)).unwrap_or(u32::MAX);
         let from = |found: &Match| (found.group, found.index) < (group, index);
         let own = &self.matches[self.matches.partition_point(from)..];
@@ -256,7 +256,7 @@ impl Sealed {
     }
 
     /// A frame of some items of the batch, which speaks for all numbers from `first` on.
-    fn thin(&self, first: Seq, matches: &[Match]) -> Option<Bytes> {
+    pub(super) fn thin(&self, first: Seq, matches: &[Match]) -> Option<Bytes> {
         let picks = matches.iter().map(|found| Pick {
             seq: self.first + u64::from(found.index),
             offset: found.offset as usize,

@@ -4,7 +4,7 @@ use bytes::{BufMut, Bytes};
 use proptest::prelude::*;
 use rivermesh_proto::{Seq, batch::Batch, limits};
 
-use super::{Append, Bounds, Cursor, Limits, Log, Pin, Read};
+use super::{Append, Bounds, Cursor, Limits, Log, Pin, Read, Retention};
 
 mod filtered;
 
@@ -39,6 +39,7 @@ const BOUNDS: Bounds = Bounds {
         bytes: 100_000,
         evaluated: 100,
     },
+    retention: Retention::ALL,
 };
 
 /// The item got this number, and nobody reads.
@@ -265,7 +266,10 @@ proptest! {
                             *cursor = log.cursor(to);
                             prop_assert_eq!(cursor.seq(), to);
                         }
-                        Read::Unsorted { .. } => prop_assert!(false, "nobody has a filter"),
+                        read @ (Read::Unsorted { .. }
+                        | Read::Held { .. }
+                        | Read::Newest { .. }
+                        | Read::Passed) => prop_assert!(false, "nobody asked for {read:?}"),
                         Read::Frames { items: count, .. } => {
                             let got = items(&out);
                             prop_assert_eq!(got.len() as u64, count);
