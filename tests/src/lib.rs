@@ -5,7 +5,7 @@
 //! | [`oracle`] | one judge for every test of delivery: payloads, journals, the check |
 //! | [`wait`] | conditions with deadlines instead of sleeps |
 //! | [`process`] | what a process holds (memory, descriptors, threads), and whether that stays flat |
-//! | [`recorder`] | the oracle's journals, kept by the SDK's handles |
+//! | [`driver`], [`recorder`] | the oracle's journals, kept by the SDK's handles |
 //! | [`cluster`], [`host`] | nodes on loopback, and runtimes that can be frozen under them |
 //! | [`peer`] | nodes in processes of their own, to be killed |
 //! | [`witness`] | a consumer that keeps what it was told of each number |
@@ -15,6 +15,7 @@
 //! `rivermesh-proto`, so that a fault in the runtime cannot hide itself in the judge.
 
 pub mod cluster;
+pub mod driver;
 pub mod host;
 pub mod oracle;
 pub mod peer;

@@ -39,6 +39,20 @@ pub struct Args {
     pub name: String,
     /// Items to send, or connections to open.
     pub items: u64,
+    /// What a consumer acknowledges under.
+    pub acks: Acks,
+}
+
+/// What a consumer acknowledges under.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Acks {
+    /// It does not.
+    #[default]
+    None,
+    /// A name of its own.
+    Name(String),
+    /// The name of its group.
+    Group(String),
 }
 
 /// A running process; killed when dropped.

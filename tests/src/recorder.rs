@@ -7,195 +7,17 @@ use std::{
 
 use bytes::Bytes;
 use rivermesh::{
-    Consumer, Epoch, Event, Lag, Node, NodeId, Producer, SendError, Seq, StreamName, TrySendError,
-    consumer::{self, LeaveReason, SubscribeError},
-    producer,
+    Consumer, Delivery, Epoch, Event, Lag, Node, NodeId, Seq,
+    consumer::{self, CommitError, LeaveReason, SubscribeError},
 };
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
 use crate::{
     cluster::DEADLINE,
-    oracle::{ConsumerEnd, ConsumerEvent, ConsumerJournal, Digest, Key, Leave, ProducerJournal},
+    oracle::{ConsumerEnd, ConsumerEvent, ConsumerJournal, Digest, Leave},
 };
 
-/// The stream that tests use where the name does not matter.
-pub const STREAM: &str = "oracle";
-
-/// The name of [`STREAM`].
-///
-/// # Panics
-/// Never.
-#[must_use]
-pub fn stream() -> StreamName {
-    name(STREAM)
-}
-
-fn name(text: &str) -> StreamName {
-    match StreamName::new(text) {
-        Ok(name) => name,
-        Err(error) => panic!("{error}"),
-    }
-}
-
-/// A life of a producer, and the number after its last item: what a consumer must come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Goal {
-    /// The node.
-    pub producer: NodeId,
-    /// The life.
-    pub epoch: Epoch,
-    /// One past the last item.
-    pub next: Seq,
-}
-
-/// Sends the oracle's payloads through a producer, and journals what was accepted.
-#[derive(Debug)]
-pub struct Driver {
-    producer: Producer<Bytes>,
-    journal: ProducerJournal,
-    key: Key,
-    size: usize,
-}
-
-impl Driver {
-    /// A driver of a producer of [`STREAM`] that is set up further.
-    ///
-    /// # Panics
-    /// When the stream cannot be produced.
-    pub fn new(
-        node: &Node,
-        key: Key,
-        setup: impl FnOnce(producer::Builder<Bytes>) -> producer::Builder<Bytes>,
-    ) -> Self {
-        match setup(node.producer().stream(STREAM)).build() {
-            Ok(producer) => Self::of(producer, node.id(), key),
-            Err(error) => panic!("the test's stream cannot be produced: {error:?}"),
-        }
-    }
-
-    /// A driver of this producer, which must be new.
-    #[must_use]
-    pub fn of(producer: Producer<Bytes>, node: NodeId, key: Key) -> Self {
-        let journal = ProducerJournal::new(node, producer.epoch(), producer.stream().clone());
-        Self::with_journal(producer, journal, key)
-    }
-
-    /// A driver that keeps this journal.
-    #[must_use]
-    pub fn with_journal(producer: Producer<Bytes>, journal: ProducerJournal, key: Key) -> Self {
-        Self {
-            producer,
-            journal,
-            key,
-            size: 64,
-        }
-    }
-
-    /// The same with payloads of about this size in bytes: up to a quarter more, depending on the
-    /// item's number.
-    #[must_use]
-    pub fn size(mut self, bytes: usize) -> Self {
-        self.size = bytes;
-        self
-    }
-
-    /// The producer.
-    #[must_use]
-    pub const fn producer(&self) -> &Producer<Bytes> {
-        &self.producer
-    }
-
-    /// Waits until exactly this many consumers are subscribed and known to the catalog.
-    ///
-    /// # Panics
-    /// When that takes longer than [`DEADLINE`].
-    pub async fn subscribed(&self, consumers: usize) {
-        let mut status = self.producer.status();
-        let met = status
-            .wait_for(|status| status.consumers == consumers && status.peers.len() == consumers);
-        if !matches!(tokio::time::timeout(DEADLINE, met).await, Ok(Ok(_))) {
-            panic!("not {consumers} consumers: {:?}", self.producer.consumers());
-        }
-    }
-
-    /// What a consumer must come to so far.
-    #[must_use]
-    pub fn goal(&self) -> Goal {
-        Goal {
-            producer: self.journal.producer(),
-            epoch: self.journal.epoch(),
-            next: self.journal.count(),
-        }
-    }
-
-    fn payload(&mut self) -> (Seq, Bytes) {
-        let seq = ok(self.journal.attempt());
-        let spread = (self.size as u64 / 4).max(1);
-        let size = self.size + usize::try_from(seq % spread).unwrap_or(0);
-        (seq, self.key.payload(&self.journal.place(seq), size).into())
-    }
-
-    /// Sends one item, waiting as `send` does.
-    ///
-    /// # Errors
-    /// As `send`.
-    ///
-    /// # Panics
-    /// When the item got another number than the next one.
-    pub async fn send_one(&mut self) -> Result<Seq, SendError<Bytes>> {
-        let (seq, item) = self.payload();
-        let sent = self.producer.send(item).await?;
-        assert_eq!(sent, seq, "send gave another number");
-        ok(self.journal.accepted());
-        Ok(seq)
-    }
-
-    /// Sends one item if that is possible without waiting.
-    ///
-    /// # Errors
-    /// As `try_send`.
-    ///
-    /// # Panics
-    /// When the item got another number than the next one.
-    pub fn try_send_one(&mut self) -> Result<Seq, TrySendError<Bytes>> {
-        let (seq, item) = self.payload();
-        let sent = self.producer.try_send(item)?;
-        assert_eq!(sent, seq, "try_send gave another number");
-        ok(self.journal.accepted());
-        Ok(seq)
-    }
-
-    /// Sends this many items.
-    ///
-    /// # Panics
-    /// When one cannot be sent, or waits for longer than [`DEADLINE`].
-    pub async fn send(&mut self, items: u64) {
-        for n in 0..items {
-            match tokio::time::timeout(DEADLINE, self.send_one()).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => panic!("item {n} of {items} was not sent: {error:?}"),
-                Err(_) => panic!(
-                    "item {n} of {items} waited for {DEADLINE:?}: {:?}, {:?}",
-                    self.producer,
-                    self.producer.consumers()
-                ),
-            }
-        }
-    }
-
-    /// The journal, with its end: everything accepted must arrive. The producer is dropped, which
-    /// ends the stream.
-    pub fn finish(mut self) -> ProducerJournal {
-        ok(self.journal.finish());
-        self.journal
-    }
-
-    /// The journal of a producer that the test ends by force.
-    #[must_use]
-    pub fn killed(self) -> ProducerJournal {
-        self.journal.killed()
-    }
-}
+pub use crate::driver::{Driver, Goal, STREAM, stream};
 
 /// Something that a consumer saw besides items.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,6 +42,19 @@ pub struct Recorder {
     next: HashMap<(NodeId, Epoch), Seq>,
     notes: Vec<Note>,
     items: watch::Sender<u64>,
+    commits: Commits,
+}
+
+/// How a recorder commits what it has journalled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Commits {
+    /// It does not.
+    #[default]
+    Never,
+    /// Everything, at each item whose number is one less than a multiple of this.
+    Every(u64),
+    /// Each item by itself, as members of a group do.
+    Each,
 }
 
 impl Recorder {
@@ -254,7 +89,15 @@ impl Recorder {
             next: HashMap::new(),
             notes: Vec::new(),
             items: watch::Sender::new(0),
+            commits: Commits::Never,
         }
+    }
+
+    /// The same that commits.
+    #[must_use]
+    pub fn committing(mut self, commits: Commits) -> Self {
+        self.commits = commits;
+        self
     }
 
     /// The consumer.
@@ -299,17 +142,16 @@ impl Recorder {
     /// As [`step`](Self::step).
     pub fn take(&mut self, event: Event<Bytes>) {
         let (record, note) = match event {
-            Event::Item(item) => {
-                self.items.send_modify(|items| *items += 1);
-                self.next.insert((item.producer, item.epoch), item.seq + 1);
-                let record = ConsumerEvent::Received {
-                    producer: item.producer,
-                    epoch: item.epoch,
-                    seq: item.seq,
-                    payload: Digest::of(&item.item),
-                    at_us: Some(now_us()),
-                };
-                (record, None)
+            Event::Item(item) => return self.take_item(&item),
+            // To others of a group, or by a filter, which tests of their own look at.
+            Event::Filtered {
+                producer,
+                epoch,
+                to,
+                ..
+            } if self.commits != Commits::Never => {
+                self.next.insert((producer, epoch), to);
+                return;
             }
             Event::Missed {
                 producer,
@@ -371,6 +213,43 @@ impl Recorder {
         };
         ok(self.journal.push(record));
         self.notes.extend(note);
+    }
+
+    fn take_item(&mut self, item: &Delivery<Bytes>) {
+        let (producer, epoch, seq) = (item.producer, item.epoch, item.seq);
+        self.items.send_modify(|items| *items += 1);
+        let next = self.next.entry((producer, epoch)).or_default();
+        // What another member of the group had comes out of order.
+        *next = match self.commits {
+            Commits::Each => (seq + 1).max(*next),
+            _ => seq + 1,
+        };
+        ok(self.journal.push(ConsumerEvent::Received {
+            producer,
+            epoch,
+            seq,
+            payload: Digest::of(&item.item),
+            at_us: Some(now_us()),
+        }));
+        let record = match self.commits {
+            Commits::Each => ConsumerEvent::Acknowledged {
+                producer,
+                epoch,
+                seq,
+            },
+            Commits::Every(items) if (seq + 1) % items == 0 => ConsumerEvent::Committed {
+                producer,
+                epoch,
+                below: seq + 1,
+            },
+            _ => return,
+        };
+        // First the journal: what was committed is known then, even if we are killed next.
+        ok(self.journal.push(record));
+        match item.commit() {
+            Ok(()) | Err(CommitError::Over) => {}
+            Err(error) => panic!("{}: {error}", self.describe()),
+        }
     }
 
     /// Takes events until the condition holds.
@@ -480,7 +359,7 @@ pub fn now_us() -> u64 {
 /// All lag policies: what a producer of a test allows that is about something else.
 pub const ANY_LAG: [Lag; 4] = Lag::ALL;
 
-fn ok<T>(result: std::io::Result<T>) -> T {
+pub(crate) fn ok<T>(result: std::io::Result<T>) -> T {
     match result {
         Ok(value) => value,
         Err(error) => panic!("the journal cannot be written: {error}"),

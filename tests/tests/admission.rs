@@ -371,6 +371,7 @@ async fn a_type_of_another_shape_is_told_the_field_that_differs() {
         let Event::Refused {
             producer: by,
             error,
+            ..
         } = event
         else {
             panic!("{event:?}");

@@ -13,14 +13,17 @@ use iroh::{
     Endpoint, EndpointAddr, SecretKey,
     endpoint::{Connection, ConnectionError, RecvStream, SendStream, presets},
 };
-use rivermesh::{Epoch, NetworkId, NetworkKey, Node, StreamAdvert, StreamName};
+use rivermesh::{
+    Condition, Epoch, NetworkId, NetworkKey, Node, StreamAdvert, StreamName, producer,
+};
 use rivermesh_proto::{
     code::Code,
     entry::Entry,
     handshake::{Context, EXPORTER_LABEL, Handshake, Hello, Role},
     limits,
+    named::{Acknowledged, ConsumerName, Named, Share},
     schema::Schema,
-    subscribe::{Accepted, Lag, Reply, Start, Subscribe, Superseded},
+    subscribe::{Accepted, Lag, Reply, Start, Subscribe, Superseded, Update},
     wire,
 };
 use rivermesh_tests::{
@@ -270,6 +273,7 @@ async fn a_member_that_sends_garbage_harms_its_own_streams() {
         lag: Lag::Skip,
         filter: None,
         superseded: Superseded::Send,
+        named: None,
     };
     let (mut send, mut recv) = connection.open_bi().await.unwrap();
     send.write_all(&[3]).await.unwrap();
@@ -322,6 +326,7 @@ async fn a_producer_that_sends_broken_frames_is_asked_again_only_now_and_then() 
                 start: 0,
                 lag: Lag::Skip,
                 schema: None,
+                redelivers: 0,
             });
             let _ = send.write_all(&accepted.encode().unwrap()).await;
             let _ = send.write_all(frames[asked % frames.len()]).await;
@@ -351,4 +356,77 @@ async fn a_producer_that_sends_broken_frames_is_asked_again_only_now_and_then() 
     let mut recorder = honest.recorder.spawn(told).await.unwrap();
     honest.driver.send(100).await;
     recorder.cover(&[honest.driver.goal()]).await;
+}
+
+/// A consumer that acknowledges what it never got, in every way: it is cut, and nothing counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_acknowledges_what_it_never_got_is_cut() {
+    let mut cluster = Cluster::new();
+    let a = cluster.spawn().await;
+    let key = Key::from_seed(Seed::take().value());
+    let mut driver = Driver::new(&a, key, |producer| {
+        producer
+            .online_when(Condition::always())
+            .named(producer::Named::default())
+    });
+    driver.send(1000).await;
+    let attacker = Attacker::new().await;
+    let connection = attacker.join(a.addr(), cluster.network(), Vec::new()).await;
+    let items = |from, to| Update::Acknowledge {
+        items: Acknowledged::new([(from, to)]),
+    };
+    let cases = [
+        ("alone", Some(Share::Alone), Update::Commit { upto: 1001 }),
+        (
+            "alone",
+            Some(Share::Alone),
+            Update::Commit { upto: u64::MAX },
+        ),
+        ("alone", Some(Share::Alone), items(0, 1)),
+        ("group", Some(Share::Least), items(1000, 1001)),
+        ("group", Some(Share::Least), items(0, u64::MAX)),
+        ("group", Some(Share::Least), Update::Commit { upto: 1 }),
+        ("none", None, Update::Commit { upto: 0 }),
+    ];
+    for (name, share, update) in cases {
+        let named = share.map(|share| Named {
+            name: ConsumerName::new(name).unwrap(),
+            share,
+            max_in_flight: 1,
+        });
+        let ask = Subscribe {
+            stream: stream(),
+            fingerprint: None,
+            start: Start::Latest,
+            lag: Lag::Skip,
+            filter: None,
+            superseded: Superseded::Send,
+            named,
+        };
+        let (mut send, mut recv) = connection.open_bi().await.unwrap();
+        send.write_all(&[3]).await.unwrap();
+        send.write_all(&ask.encode().unwrap()).await.unwrap();
+        let reply = Reply::decode(&message(&mut recv).await).unwrap();
+        assert!(matches!(reply, Reply::Accepted(_)), "{reply:?}");
+        send.write_all(&Update::Ready.encode().unwrap())
+            .await
+            .unwrap();
+        send.write_all(&update.encode().unwrap()).await.unwrap();
+        let reset = timeout(DEADLINE, recv.read_to_end(1 << 20)).await.unwrap();
+        let number = Code::Revoked.number().to_string();
+        let text = format!("{reset:?}");
+        assert!(
+            text.contains("Reset") && text.contains(&number),
+            "{update:?}: {text}"
+        );
+        driver.subscribed(0).await;
+    }
+    // What was sent to nobody is there for who has the names, and nobody has got on.
+    driver.send(10).await;
+    let names = driver.producer().named();
+    let committed: Vec<_> = names
+        .iter()
+        .map(|name| (name.committed, name.items))
+        .collect();
+    assert_eq!(committed, [(1000, 10), (1000, 10)]);
 }

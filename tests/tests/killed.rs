@@ -7,7 +7,7 @@ use rivermesh_proto::code::Code;
 use rivermesh_tests::{
     cluster::{Cluster, DEADLINE},
     oracle::{ConsumerJournal, Key, ProducerJournal, Rules, Run},
-    peer::{Args, Process, Role},
+    peer::{Acks, Args, Process, Role},
     process::Usage,
     recorder::{ANY_LAG, Driver, Goal, Note, Recorder},
     seed::Seed,
@@ -36,6 +36,7 @@ async fn a_producer_that_is_killed_is_consumed_again_within_five_seconds() {
         journal: dir.path().join("0"),
         name: String::new(),
         items: u64::MAX,
+        acks: Acks::None,
     };
     let mut run = Run::new(Key::from_seed(seed.value()));
     for life in 0..4 {
@@ -107,6 +108,7 @@ async fn a_consumer_that_is_killed_is_gone_within_ten_seconds() {
             journal: dir.path().join(life.to_string()),
             name: format!("life {life}"),
             items: 0,
+            acks: Acks::None,
         };
         let mut process = start(&args);
         process.says("ready").await;
@@ -158,6 +160,7 @@ async fn silent_connections_cost_an_honest_pair_nothing() {
         journal: "/nowhere".into(),
         name: String::new(),
         items: 1000,
+        acks: Acks::None,
     };
     let mut attacker = start(&args);
     attacker.says("ready").await;

@@ -48,6 +48,7 @@ impl Client {
             fingerprint: None,
             start: Start::Latest,
             lag: Lag::Skip,
+            named: None,
             filter: None,
             superseded: Superseded::Send,
         };

@@ -10,6 +10,7 @@ mod input;
 mod join;
 mod latency;
 mod logging;
+mod named;
 mod node;
 mod publish;
 mod subscribe;

@@ -104,6 +104,12 @@ pub(crate) async fn list(args: &LsArgs) -> Result<bool> {
             .map(|peer| row(peer))
             .collect(),
     );
+    if args.lag {
+        let named = crate::named::ask(&node, &rows).await;
+        node.shutdown().await;
+        crate::named::print(&named, args.json)?;
+        return Ok(true);
+    }
     node.shutdown().await;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&rows)?);

@@ -17,6 +17,7 @@
 //! | [`sync`] | digest-first, paged anti-entropy between two catalogs |
 //! | [`rtt`] | smoothed round-trip time (RFC 6298) |
 //! | [`subscribe`] | asking for a stream, and the answer |
+//! | [`named`] | consumers with a name: what they ask for and acknowledge |
 //! | [`batch`] | the data frames: many items in one run of bytes |
 //! | [`filter`] | predicates over items: a language, its types, and many of them at once |
 //! | [`schema`] | the shape of an item, its fingerprint, and reading items by it |
@@ -32,6 +33,7 @@ pub mod handshake;
 pub mod ids;
 pub mod invite;
 pub mod limits;
+pub mod named;
 pub mod rtt;
 pub mod schema;
 pub mod subscribe;

@@ -19,6 +19,12 @@ pub const NODE_NAME: usize = 64;
 pub const STREAMS: usize = 64;
 /// Bytes of a stream's name.
 pub const STREAM_NAME: usize = 128;
+/// Bytes of a consumer's name.
+pub const CONSUMER_NAME: usize = 64;
+/// Names of consumers that one stream of a producer knows.
+pub const CONSUMERS_NAMED: usize = 100;
+/// Ranges of one acknowledgement.
+pub const ACKNOWLEDGED: usize = 512;
 /// Bytes of a network's name.
 pub const NETWORK_NAME: usize = 128;
 /// Transport addresses of one entry or invite.

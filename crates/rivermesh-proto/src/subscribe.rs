@@ -22,6 +22,7 @@ use crate::{
     filter::{Fault, FilterSource},
     ids::{Epoch, Fingerprint, Seq, StreamName},
     limits,
+    named::{Acknowledged, Named},
     wire::{self, DecodeError, EncodeError},
 };
 
@@ -42,6 +43,9 @@ pub struct Subscribe {
     pub filter: Option<FilterSource>,
     /// Whether items may be left out that a newer one of their key has replaced.
     pub superseded: Superseded,
+    /// For a consumer that acknowledges: its name. What is not acknowledged under the name comes
+    /// first, whatever `start` says, which counts for a name that the producer does not know.
+    pub named: Option<Named>,
 }
 
 /// What a consumer says on its side of the stream after [`Reply::Accepted`].
@@ -59,6 +63,18 @@ pub enum Update {
         change: u32,
         /// Which items are wanted; `None` for all.
         filter: Option<FilterSource>,
+    },
+    /// It has done with everything before this. Only of a consumer that has its name alone. One that
+    /// names what was never sent to the name breaks the protocol.
+    Commit {
+        /// One past the last item.
+        upto: Seq,
+    },
+    /// It has done with these items. Only of a member of a group. One that names what was never
+    /// sent to it breaks the protocol.
+    Acknowledge {
+        /// Which items.
+        items: Acknowledged,
     },
 }
 
@@ -283,6 +299,9 @@ pub struct Accepted {
     /// The schema of the stream, encoded, if it was asked for; at most [`limits::SCHEMA`] bytes.
     #[serde(deserialize_with = "optional_schema")]
     pub schema: Option<Bytes>,
+    /// Items before this number may have been sent to the consumer's name before; 0 where it has
+    /// none, or shares it.
+    pub redelivers: Seq,
 }
 
 /// Why a producer does not accept a consumer.
@@ -334,6 +353,21 @@ pub enum Refusal {
     /// key.
     #[error("the producer does not keep the newest item of each key")]
     NotCompacted,
+    /// The producer keeps nothing for consumers with a name.
+    #[error("the producer does not take consumers with a name")]
+    NamesNotAllowed,
+    /// The producer knows as many names as it takes.
+    #[error("the producer knows all {max} names of consumers it takes")]
+    NamesFull {
+        /// How many it takes.
+        max: u32,
+    },
+    /// Another node has the name.
+    #[error("another node has this consumer's name")]
+    NameHeld,
+    /// The name is of another kind, or its group has another filter.
+    #[error("those that have this consumer's name use it in another way or have another filter")]
+    NameDiffers,
 }
 
 impl Refusal {
@@ -349,11 +383,15 @@ impl Refusal {
             | Self::NotAdmitted
             | Self::Busy
             | Self::Closed
-            | Self::FiltersFull => true,
+            | Self::FiltersFull
+            | Self::NamesFull { .. }
+            | Self::NameHeld
+            | Self::NameDiffers => true,
             Self::Schema { .. }
             | Self::LagNotAllowed { .. }
             | Self::Filter { .. }
-            | Self::NotCompacted => false,
+            | Self::NotCompacted
+            | Self::NamesNotAllowed => false,
         }
     }
 }

@@ -32,11 +32,13 @@ pub enum StreamKind {
     Sync = 2,
     /// One subscription; bidirectional, opened by the consumer.
     Subscribe = 3,
+    /// How far the consumers with a name are: one request, one answer; bidirectional.
+    Lag = 4,
 }
 
 impl StreamKind {
     /// All kinds, in the order of their bytes.
-    pub const ALL: [Self; 3] = [Self::Gossip, Self::Sync, Self::Subscribe];
+    pub const ALL: [Self; 4] = [Self::Gossip, Self::Sync, Self::Subscribe, Self::Lag];
 
     /// The byte on the wire.
     #[must_use]
@@ -51,6 +53,7 @@ impl StreamKind {
             1 => Some(Self::Gossip),
             2 => Some(Self::Sync),
             3 => Some(Self::Subscribe),
+            4 => Some(Self::Lag),
             _ => None,
         }
     }
@@ -184,7 +187,7 @@ mod tests {
     #[test]
     fn kinds_are_stable() {
         let bytes: Vec<u8> = StreamKind::ALL.into_iter().map(StreamKind::byte).collect();
-        assert_eq!(bytes, [1, 2, 3]);
+        assert_eq!(bytes, [1, 2, 3, 4]);
         for byte in 0..=u8::MAX {
             let kind = StreamKind::from_byte(byte);
             assert_eq!(kind.is_some(), bytes.contains(&byte));

@@ -118,8 +118,9 @@ fn lag_policies_have_their_numbers() {
             lag,
             filter: None,
             superseded: Superseded::Send,
+            named: None,
         };
-        let golden = format!("07000000017300000{number}0000");
+        let golden = format!("08000000017300000{number}000000");
         assert_eq!(hex(&request.encode().unwrap()), golden, "{lag}");
         let reply = Reply::Accepted(Accepted {
             epoch: Epoch(1),
@@ -127,8 +128,9 @@ fn lag_policies_have_their_numbers() {
             lag,
             schema: None,
             thinned: 0,
+            redelivers: 0,
         });
-        let golden = format!("060000000001020{number}0000");
+        let golden = format!("070000000001020{number}000000");
         assert_eq!(hex(&reply.encode().unwrap()), golden, "{lag}");
         let reply = Reply::Refused(Refusal::LagNotAllowed {
             allowed: LagSet::EMPTY.with(lag),

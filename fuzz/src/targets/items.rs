@@ -37,6 +37,18 @@ pub fn batch(mut data: &[u8]) {
                 }
                 (batch.first(), batch.end())
             }
+            Frame::Redelivered(batch) => {
+                // It stands outside of the order, wherever that is.
+                let found = items(batch);
+                assert!(!found.is_empty() && found.len() as u64 == u64::from(batch.count()));
+                assert!(
+                    found
+                        .iter()
+                        .all(|(seq, _)| (batch.first()..batch.end()).contains(seq))
+                );
+                data = &rest[body.len()..];
+                continue;
+            }
             Frame::Gap { from, to } => {
                 assert!(whole && from < to);
                 assert_eq!(batch::gap(*from, *to), bytes);

@@ -21,6 +21,7 @@ use rivermesh_proto::{
     handshake::{Context, GREETING, Greeting, Handshake, Hello, Role},
     invite::{self, Invite, TEXT},
     limits,
+    named::{LagReply, LagRequest},
     subscribe::{Reply, Subscribe, Update},
     wire::{self, DecodeError, EncodeError, PREFIX},
 };
@@ -45,8 +46,9 @@ pub const ALL: &[Target] = &[
     ("filter", filter),
 ];
 
-/// A framed control message of a subscription. The first byte chooses which: its remainder by 3 is 0 for a
-/// request, 1 for a reply, 2 for an update; then come length prefix and body.
+/// A framed control message of a subscription. The first byte chooses which: 3 is a request for lag, 4 its
+/// answer; of others the remainder by 3 is 0 for a request, 1 for a reply, 2 for an update. Then come length
+/// prefix and body.
 pub fn control(data: &[u8]) {
     let Some((kind, frame)) = data.split_first() else {
         return;
@@ -54,6 +56,11 @@ pub fn control(data: &[u8]) {
     let Some(body) = unframe(frame, limits::CONTROL) else {
         return;
     };
+    match kind {
+        3 => return stable(body, LagRequest::decode, LagRequest::encode),
+        4 => return stable(body, LagReply::decode, LagReply::encode),
+        _ => {}
+    }
     match kind % 3 {
         0 => stable(body, Subscribe::decode, Subscribe::encode),
         1 => stable(body, Reply::decode, Reply::encode),

@@ -8,8 +8,8 @@ use std::io::{Read, Write};
 use rivermesh::{Node, SecretKey, discovery::Rendezvous};
 use rivermesh_tests::{
     oracle::{ConsumerEnd, ConsumerJournal, Key, ProducerJournal},
-    peer::{Args, Role},
-    recorder::{ANY_LAG, Driver, Recorder, STREAM, stream},
+    peer::{Acks, Args, Role},
+    recorder::{ANY_LAG, Commits, Driver, Recorder, STREAM, stream},
 };
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -54,9 +54,15 @@ async fn produce(args: &Args, node: &Node) -> Result<(), Failure> {
 }
 
 async fn consume(args: &Args, node: &Node) -> Result<(), Failure> {
-    let consumer = node.consumer().stream(STREAM).build()?;
+    let consumer = node.consumer().stream(STREAM);
+    let (consumer, commits) = match &args.acks {
+        Acks::None => (consumer, Commits::Never),
+        Acks::Name(name) => (consumer.durable_name(name), Commits::Every(10)),
+        Acks::Group(name) => (consumer.group(name), Commits::Each),
+    };
+    let consumer = consumer.build()?;
     let journal = ConsumerJournal::create(&args.journal, &args.name, stream())?;
-    let mut recorder = Recorder::with_journal(consumer, journal);
+    let mut recorder = Recorder::with_journal(consumer, journal).committing(commits);
     let mut end = std::pin::pin!(input_ends());
     loop {
         tokio::select! {

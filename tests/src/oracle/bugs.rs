@@ -397,7 +397,8 @@ impl Bug {
                     | Missed { producer, .. }
                     | Reset { producer, .. }
                     | Left { producer, .. }
-                    | Committed { producer, .. } => producer != node,
+                    | Committed { producer, .. }
+                    | ConsumerEvent::Acknowledged { producer, .. } => producer != node,
                     ConsumerEvent::Refused { .. } => true,
                 });
             }

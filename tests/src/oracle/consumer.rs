@@ -107,6 +107,15 @@ pub enum ConsumerEvent {
         /// One past the last number that is committed.
         below: Seq,
     },
+    /// A member of a group committed one item.
+    Acknowledged {
+        /// The node.
+        producer: NodeId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// The item.
+        seq: Seq,
+    },
 }
 
 /// The journal of one life of one consumer of one stream.
@@ -203,7 +212,11 @@ impl ConsumerJournal {
             Some(file) => {
                 file.push(&event)?;
                 // What a program has promised to others must be known even when it is killed next.
-                if matches!(event, ConsumerEvent::Committed { .. }) {
+                let promises = matches!(
+                    event,
+                    ConsumerEvent::Committed { .. } | ConsumerEvent::Acknowledged { .. }
+                );
+                if promises {
                     file.flush()?;
                 }
             }

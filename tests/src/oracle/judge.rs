@@ -138,6 +138,17 @@ impl<'a> Judge<'a> {
                     self.breach(Some((producer, epoch)), Breach::Uncommitted { below, next });
                 }
             }
+            ConsumerEvent::Acknowledged {
+                producer,
+                epoch,
+                seq,
+            } => {
+                let track = self.tracks.get(&(producer, epoch));
+                if !track.is_some_and(|track| track.received.contains(seq)) {
+                    let (below, next) = (seq + 1, track.map_or(0, |track| track.next));
+                    self.breach(Some((producer, epoch)), Breach::Uncommitted { below, next });
+                }
+            }
         }
     }
 

@@ -25,6 +25,8 @@
 //! behind one lock. The consuming program writes every event into a [`ConsumerJournal`] in the
 //! order in which it comes. Who judges reads both back and calls [`Run::check`].
 //!
+//! Consumers with a name, whose items come again until they are committed, are judged by [`judge`].
+//!
 //! Ranges are half open everywhere: `from..to` does not contain `to`.
 
 #[cfg(test)]
@@ -33,6 +35,7 @@ mod check;
 mod consumer;
 mod judge;
 mod lines;
+mod names;
 mod payload;
 mod producer;
 mod ranges;
@@ -46,6 +49,7 @@ mod verdict;
 pub use check::Run;
 pub use consumer::{ConsumerEnd, ConsumerEvent, ConsumerJournal, Leave};
 pub use lines::ReadError;
+pub use names::{Kind, NameBreach, NameReport, NameRules, judge};
 pub use payload::{BadPayload, Digest, Key, Place};
 pub use producer::{ProducerEnd, ProducerJournal};
 pub use rules::{Rejoin, Revocation, Rules, Tail};

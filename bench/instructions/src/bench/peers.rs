@@ -135,6 +135,7 @@ fn subscriptions() -> Result<()> {
         fingerprint: None,
         start: Start::Latest,
         lag: Lag::Skip,
+        named: None,
         filter: None,
         superseded: Superseded::Send,
     };

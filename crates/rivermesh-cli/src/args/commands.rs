@@ -143,6 +143,9 @@ pub(crate) struct SubArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct LsArgs {
+    /// List the consumers with a name at each stream, and how far behind they are
+    #[arg(long)]
+    pub(crate) lag: bool,
     /// How long to listen before listing, such as 500ms, 1s, 2m
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     pub(crate) wait: Duration,

@@ -41,6 +41,7 @@ pub(super) const LS: &str = "\
 Examples:
   rivermesh ls
   rivermesh ls --network lab --wait 3s
+  rivermesh ls --lag
   rivermesh ls --json | jq '.[].streams'";
 
 pub(super) const DEMO: &str = "\

@@ -214,6 +214,7 @@ mod tests {
         let at = |micros| {
             let meta = Meta {
                 producer: "p".into(),
+                stream: None,
                 epoch: "e".into(),
                 seq: 7,
                 sent_at: UNIX_EPOCH + Duration::from_micros(micros),

@@ -8,6 +8,7 @@
 
 mod bench;
 mod demo;
+mod named;
 mod network;
 mod streams;
 mod tool;

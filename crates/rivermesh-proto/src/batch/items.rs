@@ -3,8 +3,8 @@
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    BATCH_WORDS, FrameError, HEADER, Header, Kind, MAX_PREFIX, THINNED_WORDS, thin::read_skip,
-    u32_at, u64_at,
+    BATCH_WORDS, FrameError, HEADER, Header, Kind, MAX_PREFIX, Pick, THINNED_WORDS,
+    thin::read_skip, u32_at, u64_at,
 };
 use crate::{Seq, limits};
 
@@ -141,7 +141,7 @@ impl Batch {
         let body = frame.slice(HEADER..);
         match header.kind {
             Kind::Batch => Self::parse(body).ok(),
-            Kind::Thinned => Self::parse_thinned(body).ok(),
+            Kind::Thinned | Kind::Redelivered => Self::parse_thinned(body).ok(),
             _ => None,
         }
     }
@@ -214,6 +214,17 @@ impl Batch {
         position.index += 1;
         position.at = data + len;
         Some((seq, item))
+    }
+
+    /// As [`next`](Self::next), with where the item stands in the frame.
+    pub fn next_pick(&self, position: &mut Position) -> Option<(Pick, &[u8])> {
+        let mut at = *position;
+        if self.is_thinned {
+            self.head(&mut at)?;
+        }
+        let offset = at.offset();
+        let (seq, item) = self.next(position)?;
+        Some((Pick { seq, offset }, item))
     }
 
     fn next_thinned(&self, position: &mut Position) -> Option<(Seq, &[u8])> {

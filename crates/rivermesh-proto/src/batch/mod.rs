@@ -12,6 +12,7 @@
 //! | 4 end | `code: u32 LE` (see [`crate::code`]): nothing follows |
 //! | 5 filter | `change: u32 LE`, `from: u64 LE`: from there on the consumer's filter of this number holds |
 //! | 6 refused | a [`Refusal`], as a control message has it: the filter that was asked for cannot hold; nothing follows |
+//! | 7 redelivered | as kind 2, with at least one item: what another member of the group had and did not acknowledge |
 //!
 //! A batch names the whole range of sequence numbers it speaks for (`first..first + count`, or
 //! `first..end` where a filter has thinned it out), and [`Sequence`] holds a producer to it: what
@@ -32,7 +33,7 @@ pub use self::{
     builder::Builder,
     items::{Batch, Position},
     sequence::Sequence,
-    thin::{Pick, filtered, thinned},
+    thin::{Pick, filtered, redelivered, thinned},
 };
 
 /// Bytes of a frame's header: its kind and the length of its body.
@@ -67,6 +68,8 @@ pub enum Kind {
     Filter,
     /// The end of the stream: a filter cannot hold.
     Refused,
+    /// Items that another member of the group had and did not acknowledge.
+    Redelivered,
 }
 
 impl Kind {
@@ -78,6 +81,7 @@ impl Kind {
             Self::End => 4,
             Self::Filter => 5,
             Self::Refused => 6,
+            Self::Redelivered => 7,
         }
     }
 }
@@ -171,6 +175,10 @@ impl Header {
             4 => (Kind::End, len == END_BYTES),
             5 => (Kind::Filter, len == FILTER_BYTES),
             6 => (Kind::Refused, (1..=limits::CONTROL).contains(&len)),
+            7 => (
+                Kind::Redelivered,
+                (THINNED_WORDS..=limits::FRAME - HEADER).contains(&len),
+            ),
             other => return Err(FrameError::UnknownKind(other)),
         };
         if fits {
@@ -212,6 +220,9 @@ pub enum Frame {
     },
     /// A filter that the consumer changed to cannot hold, which ends the subscription.
     Refused(Refusal),
+    /// Items that another member of the group had and did not acknowledge. They stand outside of
+    /// the order of the others, and say nothing of the numbers between them.
+    Redelivered(Batch),
 }
 
 impl Frame {
@@ -253,6 +264,10 @@ impl Frame {
                 }),
             },
             Kind::Refused => Ok(Self::Refused(wire::decode(&body)?)),
+            Kind::Redelivered => match Batch::parse_thinned(body)? {
+                batch if batch.count() == 0 => Err(FrameError::Empty),
+                batch => Ok(Self::Redelivered(batch)),
+            },
         }
     }
 }

@@ -32,7 +32,8 @@ impl Sequence {
             Frame::Gap { from, to } => (*from, *to),
             // Neither speaks for a number; where a filter begins is where the next frame does.
             Frame::Filter { from, .. } => (*from, *from),
-            Frame::End { .. } | Frame::Refused(_) => return Ok(()),
+            // What is redelivered stands outside of the order.
+            Frame::End { .. } | Frame::Refused(_) | Frame::Redelivered(_) => return Ok(()),
         };
         if from != self.next {
             return Err(FrameError::OutOfSequence {

@@ -163,6 +163,40 @@ fn picks_that_cannot_be_are_refused() {
     assert!(thin(10..12, twice).is_none());
 }
 
+/// Of a batch that is whole, and of one that was thinned out itself.
+#[test]
+fn items_are_cut_out_and_redelivered() {
+    let whole = seal(&[vec![1], vec![2; 300], vec![3], vec![4]], 10);
+    let thin = thinned(&whole, 10..14, picks(&whole, |seq| seq != 12)).unwrap();
+    for frame in [&whole, &thin] {
+        let batch = Batch::of_frame(frame).unwrap();
+        let mut position = batch.start();
+        let picks: Vec<Pick> = std::iter::from_fn(|| batch.next_pick(&mut position))
+            .map(|(pick, _)| pick)
+            .collect();
+        let (head, last) = (picks[..2].to_vec(), *picks.last().unwrap());
+        let cut = read(&thinned(frame, 10..12, head.into_iter()).unwrap()).unwrap();
+        let Frame::Batch(cut) = cut else {
+            panic!("{cut:?}");
+        };
+        assert_eq!(items(&cut), vec![(10, vec![1]), (11, vec![2; 300])]);
+        assert_eq!((cut.end(), cut.sent_at_us()), (12, 99));
+        let again = redelivered(frame, [picks[0], last].into_iter()).unwrap();
+        assert_eq!(again[0], 7);
+        let mut sequence = Sequence::at(77);
+        sequence.accept(&read(&again).unwrap()).unwrap();
+        assert_eq!(sequence.next(), 77, "it stands outside of the order");
+        let Frame::Redelivered(again) = read(&again).unwrap() else {
+            panic!("{again:?}");
+        };
+        assert_eq!(items(&again), vec![(10, vec![1]), (13, vec![4])]);
+        assert!(redelivered(frame, std::iter::empty()).is_none());
+    }
+    let empty = filtered(5..6);
+    let empty = Frame::parse(Kind::Redelivered, empty.slice(HEADER..));
+    assert_eq!(empty, Err(FrameError::Empty));
+}
+
 #[test]
 fn malformed_thinned_batches_are_refused() {
     let parse = |words: (u64, u64, u32), items: &[u8]| {
@@ -368,8 +402,8 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read_or_refused(body in prop::collection::vec(any::<u8>(), 0..200)) {
-        for kind in [Kind::Batch, Kind::Thinned, Kind::Gap, Kind::End, Kind::Filter, Kind::Refused] {
-            if let Ok(Frame::Batch(batch)) = Frame::parse(kind, Bytes::from(body.clone())) {
+        for kind in [Kind::Batch, Kind::Thinned, Kind::Gap, Kind::End, Kind::Filter, Kind::Refused, Kind::Redelivered] {
+            if let Ok(Frame::Batch(batch) | Frame::Redelivered(batch)) = Frame::parse(kind, Bytes::from(body.clone())) {
                 prop_assert_eq!(items(&batch).len(), batch.count() as usize);
             }
         }

@@ -27,6 +27,24 @@ pub fn thinned(
     range: Range<Seq>,
     picks: impl Iterator<Item = Pick> + Clone,
 ) -> Option<Bytes> {
+    cut(Kind::Thinned, frame, range, picks)
+}
+
+/// A frame of items that another member of a group had, from the first to the last of them.
+/// `None` where the picks do not rise, or name no item, or there is none.
+#[must_use]
+pub fn redelivered(frame: &[u8], picks: impl Iterator<Item = Pick> + Clone) -> Option<Bytes> {
+    let (first, last) = (picks.clone().next()?, picks.clone().last()?);
+    let range = first.seq..last.seq.checked_add(1)?;
+    cut(Kind::Redelivered, frame, range, picks)
+}
+
+fn cut(
+    kind: Kind,
+    frame: &[u8],
+    range: Range<Seq>,
+    picks: impl Iterator<Item = Pick> + Clone,
+) -> Option<Bytes> {
     let (mut bytes, mut count, mut next) = (THINNED_WORDS, 0u32, range.start);
     for pick in picks.clone() {
         let item = item(frame, pick.offset)?;
@@ -37,8 +55,13 @@ pub fn thinned(
     if range.is_empty() || next > range.end {
         return None;
     }
-    let sent_at_us = u64_at(frame, HEADER + BATCH_WORDS - 8)?;
-    let mut out = begin(bytes, &range, count, sent_at_us);
+    // In a frame that was thinned out itself it stands behind one more word.
+    let words = match frame.first() {
+        Some(&thin) if thin == Kind::Batch.byte() => BATCH_WORDS,
+        _ => THINNED_WORDS,
+    };
+    let sent_at_us = u64_at(frame, HEADER + words - 8)?;
+    let mut out = begin(kind, bytes, &range, count, sent_at_us);
     let mut next = range.start;
     for pick in picks {
         put_skip(&mut out, pick.seq - next);
@@ -51,13 +74,12 @@ pub fn thinned(
 /// A frame that says of `range`, which is not empty, that a filter has left out all of it.
 #[must_use]
 pub fn filtered(range: Range<Seq>) -> Bytes {
-    begin(THINNED_WORDS, &range, 0, 0).freeze()
+    begin(Kind::Thinned, THINNED_WORDS, &range, 0, 0).freeze()
 }
 
-fn begin(body: usize, range: &Range<Seq>, count: u32, sent_at_us: u64) -> BytesMut {
+fn begin(kind: Kind, body: usize, range: &Range<Seq>, count: u32, sent_at_us: u64) -> BytesMut {
     let mut out = BytesMut::with_capacity(HEADER + body);
     out.put_bytes(0, HEADER);
-    let kind = Kind::Thinned;
     Header { kind, len: body }.write(&mut out);
     out.put_u64_le(range.start);
     out.put_u64_le(range.end);

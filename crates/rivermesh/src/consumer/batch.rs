@@ -8,7 +8,10 @@ use rivermesh_proto::{
 };
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::inbox::Source;
+use super::{
+    commit::{Ack, CommitError},
+    inbox::Source,
+};
 use crate::{Datum, DecodeError, Payload, View};
 
 /// Items of one producer that arrived together, still in the bytes that they came in.
@@ -56,7 +59,8 @@ impl<T> Batch<T> {
     }
 
     /// The numbers it speaks for, among them those of its items. The others were left out by the
-    /// filter.
+    /// filter, or, in a group, are for other members; of items that come a second time in a group it is
+    /// from the first to the last.
     #[must_use]
     pub fn range(&self) -> Range<Seq> {
         self.next..self.batch.end()
@@ -87,6 +91,39 @@ impl<T> Batch<T> {
         self.batch.sent_at_us()
     }
 
+    /// Whether any of the items may have been delivered before, as
+    /// [`Delivery::redelivered`](super::Delivery::redelivered) says.
+    #[must_use]
+    pub fn redelivered(&self) -> bool {
+        self.next < self.source.redelivers
+    }
+
+    /// Says that the program has done with the items of the batch, as
+    /// [`Delivery::commit`](super::Delivery::commit) does with one.
+    ///
+    /// # Errors
+    /// When the consumer has no name, or the subscription is over; the items come again then.
+    pub fn commit(&self) -> Result<(), CommitError> {
+        self.ack(self.next, self.batch.end()).commit()
+    }
+
+    /// What these items are committed by.
+    #[inline]
+    pub(super) fn ack(&self, from: Seq, to: Seq) -> Ack {
+        Ack::new(self.source.commits.as_ref(), from, to)
+    }
+
+    /// Whether the items stand outside of the order.
+    pub(super) fn is_again(&self) -> bool {
+        self.source.is_again
+    }
+
+    /// Whether items before this number may have been delivered before.
+    #[inline]
+    pub(super) fn redelivers(&self) -> Seq {
+        self.source.redelivers
+    }
+
     /// The items' numbers and bytes, in order.
     pub fn payloads(&self) -> Payloads<'_> {
         Payloads {
@@ -108,7 +145,7 @@ impl<T> Batch<T> {
     /// Passes over what the filter left out before the next item, or behind the last.
     #[inline]
     pub(super) fn pass_filtered(&mut self) -> Option<Range<Seq>> {
-        if self.batch.filtered() == 0 {
+        if self.batch.filtered() == 0 || self.source.is_again {
             return None;
         }
         let to = self.first().unwrap_or(self.batch.end());

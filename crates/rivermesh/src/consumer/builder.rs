@@ -7,13 +7,15 @@ use rivermesh_proto::{
     catalog::Peer,
     filter::{Pattern, PatternTooLong},
     ids::BadStreamName,
+    named::{BadConsumerName, Share},
     subscribe::{Lag, Superseded},
 };
 use thiserror::Error;
 use tokio::sync::watch;
 
 use super::{
-    handle::Consumer,
+    commit::{Auto, Setup},
+    handle::{Acking, Consumer},
     inbox,
     pattern::Streams,
     receiver::Wish,
@@ -43,6 +45,12 @@ pub enum ConsumeError {
     /// The filter is not one, or does not fit the items.
     #[error("the filter cannot be used")]
     Filter(#[source] FilterError),
+    /// The name that the consumer is to acknowledge under is none.
+    #[error("not a name for a consumer")]
+    ConsumerName(#[source] BadConsumerName),
+    /// Another consumer of this node has the name for this stream.
+    #[error("another consumer of this node has this name")]
+    NameInUse,
     /// The node has shut down.
     #[error("the node has shut down")]
     ShutDown,
@@ -64,6 +72,7 @@ pub struct Builder<T> {
     online_when: Condition,
     buffer_bytes: u32,
     retry: Retry,
+    commit: Setup,
     item: PhantomData<fn() -> T>,
 }
 
@@ -91,6 +100,7 @@ impl<T: Datum> Builder<T> {
             online_when: Condition::always(),
             buffer_bytes: 1024 * 1024,
             retry,
+            commit: Setup::default(),
             item: PhantomData,
         }
     }
@@ -220,10 +230,62 @@ impl<T: Datum> Builder<T> {
         self
     }
 
+    /// Gives the consumer a name under which it acknowledges. Each producer remembers what was committed
+    /// under the name, keeps what was not, and sends it again after a reconnect or to the next consumer of
+    /// that name, which may be this program started anew. So every item is delivered at least once. A
+    /// producer must allow it ([`producer::Builder::named`](crate::producer::Builder::named)).
+    ///
+    /// The program says what it has done with by [`Delivery::commit`](super::Delivery::commit),
+    /// [`Batch::commit`](super::Batch::commit) or [`Consumer::commit_up_to`], or has it said for it
+    /// ([`auto_commit`](Self::auto_commit)). A name is for one consumer at a time: one on another node
+    /// is refused, one on this node is an error here.
+    ///
+    /// A name that is new to a producer begins as any consumer does.
+    pub fn durable_name(mut self, name: impl Into<String>) -> Self {
+        self.commit.name = Some((name.into(), Share::Alone));
+        self
+    }
+
+    /// Makes the consumer a member of a group: of all consumers of one group, each item of a producer goes
+    /// to one, the one that has the fewest unacknowledged items. What a member has not acknowledged when
+    /// it leaves or dies goes to the others. Acknowledges as with a [`durable_name`](Self::durable_name),
+    /// whose place this takes, but item by item, in any order.
+    ///
+    /// All members have the same filter; who has another one than the first is refused, and cannot change
+    /// it.
+    pub fn group(mut self, name: impl Into<String>) -> Self {
+        self.commit.name = Some((name.into(), Share::Least));
+        self
+    }
+
+    /// As [`group`](Self::group), but all items with one key go to the same member for as long as it
+    /// has any of them unacknowledged, and as long as no member comes or goes. A member that has all it may have
+    /// stops the group's other members, too, when the next item is for it. Items without a key
+    /// all go to one member.
+    pub fn group_by_key(mut self, name: impl Into<String>) -> Self {
+        self.commit.name = Some((name.into(), Share::Key));
+        self
+    }
+
+    /// Items that may be delivered to a consumer with a name and not be acknowledged, at each producer.
+    /// With 1 the next item comes when the last one is acknowledged. Default, and at most: what the
+    /// producer allows.
+    pub fn max_in_flight(mut self, items: u32) -> Self {
+        self.commit.max_in_flight = items.max(1);
+        self
+    }
+
+    /// Commits by itself, when the program comes for the next item, items or batch, what it was given
+    /// before. Default: only the program commits.
+    pub fn auto_commit(mut self) -> Self {
+        self.commit.auto = true;
+        self
+    }
+
     /// Begins to follow the stream's producers.
     ///
     /// # Errors
-    /// When the name, the shape or the filter cannot be used, or the node has shut down.
+    /// When a name, the shape or the filter cannot be used, or the node has shut down.
     pub fn build(self) -> Result<Consumer<T>, ConsumeError> {
         let name = self.pattern.as_deref().or(self.stream.as_deref());
         // A pattern is held to what holds for names: no other could follow it.
@@ -245,6 +307,14 @@ impl<T: Datum> Builder<T> {
             return Err(ConsumeError::ShutDown);
         }
         let streams_are_many = streams.are_many();
+        let named = self.commit.named().map_err(ConsumeError::ConsumerName)?;
+        let taken = |named| self.producers.names().take(&name, named);
+        let held = named.as_ref().map(taken).transpose();
+        let acking = Acking {
+            is_named: named.is_some(),
+            auto: (self.commit.auto && named.is_some()).then(Auto::default),
+            name: held.map_err(|_| ConsumeError::NameInUse)?.flatten(),
+        };
         let (want, wanted) = watch::channel(Wanted { change: 0, filter });
         let (inbox, outlet) = inbox::new(self.buffer_bytes);
         let tasks = self.producers.tasks().part();
@@ -262,6 +332,7 @@ impl<T: Datum> Builder<T> {
                 superseded: self.superseded,
                 retry: self.retry,
                 wanted,
+                named,
             }),
             streams: Arc::new(streams),
             start: self.start,
@@ -283,6 +354,7 @@ impl<T: Datum> Builder<T> {
             watch,
             roster,
             tasks.token().clone(),
+            acking,
         ))
     }
 }

@@ -10,6 +10,7 @@ use rivermesh_proto::{
 };
 use thiserror::Error;
 
+use super::commit::{Ack, CommitError};
 use crate::DecodeError;
 
 /// An item with where it comes from.
@@ -30,6 +31,10 @@ pub struct Delivery<T> {
     /// Microseconds since 1970 at which the item's batch was begun, by the producer's clock: at or
     /// before the item was sent, and closer to it the more quickly items are taken.
     pub sent_at_us: u64,
+    /// Whether the item may have been delivered before, to this consumer or to another one of its name.
+    /// Always false for a consumer without a name.
+    pub redelivered: bool,
+    pub(super) ack: Ack,
 }
 
 impl<T> Delivery<T> {
@@ -37,6 +42,18 @@ impl<T> Delivery<T> {
     #[must_use]
     pub fn sent_at(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_micros(self.sent_at_us)
+    }
+
+    /// Says that the program has done with the item, and, unless the consumer is a member of a group,
+    /// with everything that its producer sent before. The items of a whole batch, where this is one.
+    ///
+    /// Does not wait: it is said to the producer at once, or within a millisecond together with
+    /// others. What was not said when the consumer is dropped or the connection breaks comes again.
+    ///
+    /// # Errors
+    /// When the consumer has no name, or the subscription is over; the item comes again then.
+    pub fn commit(&self) -> Result<(), CommitError> {
+        self.ack.commit()
     }
 }
 
@@ -198,6 +215,21 @@ pub enum SubscribeError {
     /// It does not produce the stream, for this node at least.
     #[error("the node does not produce the stream")]
     UnknownStream,
+    /// It takes no consumers with a name.
+    #[error("the producer does not take consumers with a name")]
+    NamesNotAllowed,
+    /// It knows as many names as it takes.
+    #[error("the producer knows all {max} names of consumers it takes")]
+    NamesFull {
+        /// How many.
+        max: u32,
+    },
+    /// Another node has the name now.
+    #[error("another node has this consumer's name")]
+    NameHeld,
+    /// The name is used in another way, or its group has another filter.
+    #[error("those that have this consumer's name use it in another way or have another filter")]
+    NameDiffers,
     /// It cannot say now.
     #[error("the producer is busy or closing")]
     Busy,
@@ -236,6 +268,10 @@ impl SubscribeError {
             },
             (Refusal::FiltersFull, _) => Self::FiltersFull,
             (Refusal::NotCompacted, _) => Self::NotCompacted,
+            (Refusal::NamesNotAllowed, _) => Self::NamesNotAllowed,
+            (Refusal::NamesFull { max }, _) => Self::NamesFull { max: *max },
+            (Refusal::NameHeld, _) => Self::NameHeld,
+            (Refusal::NameDiffers, _) => Self::NameDiffers,
             _ => Self::Busy,
         }
     }

@@ -17,7 +17,9 @@ use tracing::warn;
 
 use super::{
     batch::Batch,
+    commit::{Auto, CommitError, Name},
     event::{Delivery, Event},
+    events::Events,
     inbox::Message,
     status::{Followed, Roster, Stats, Status},
     wanted::{self, FilterError, Wanted},
@@ -42,7 +44,19 @@ pub struct Consumer<T: Datum> {
     status: watch::Receiver<Status>,
     roster: Arc<Roster>,
     cancel: CancellationToken,
+    acking: Acking,
     item: std::marker::PhantomData<fn() -> T>,
+}
+
+/// What a consumer with a name has besides.
+#[derive(Debug, Default)]
+pub(super) struct Acking {
+    pub(super) is_named: bool,
+    /// What was handed out and is to be committed by itself.
+    pub(super) auto: Option<Auto>,
+    /// Nobody else on this node has the name for as long as the consumer is there.
+    #[expect(dead_code, reason = "held for its drop")]
+    pub(super) name: Option<Name>,
 }
 
 /// What came out of the inbox.
@@ -71,6 +85,7 @@ impl<T: Datum> Consumer<T> {
         status: watch::Receiver<Status>,
         roster: Arc<Roster>,
         cancel: CancellationToken,
+        acking: Acking,
     ) -> Self {
         Self {
             stream,
@@ -82,6 +97,7 @@ impl<T: Datum> Consumer<T> {
             status,
             roster,
             cancel,
+            acking,
             item: std::marker::PhantomData,
         }
     }
@@ -179,7 +195,7 @@ impl<T: Datum> Consumer<T> {
 
     /// Items and events as a stream.
     pub fn events(self) -> Events<T> {
-        Events(self)
+        Events::new(self)
     }
 
     /// Changes the filter, or with `None` takes all items. The subscriptions stay: each producer
@@ -211,6 +227,22 @@ impl<T: Datum> Consumer<T> {
     pub fn filter(&self) -> Option<String> {
         let wanted = self.want.borrow();
         wanted.filter.as_ref().map(|source| source.to_string())
+    }
+
+    /// Says that the program has done with a producer's item `seq` and everything that the producer sent
+    /// before it; in a group, with those that came to this consumer. See
+    /// [`Delivery::commit`], which serves consumers of many streams.
+    ///
+    /// # Errors
+    /// When the consumer has no name, does not follow the producer or more than one of its streams, or has
+    /// not received the item.
+    pub fn commit_up_to(&self, producer: NodeId, seq: Seq) -> Result<(), CommitError> {
+        if !self.acking.is_named {
+            return Err(CommitError::NotNamed);
+        }
+        let commits = self.roster.commits(&producer);
+        let commits = commits.ok_or(CommitError::NotFollowed)?;
+        commits.commit(0, seq.saturating_add(1))
     }
 
     /// The stream's name, or the pattern that the names of its streams follow.
@@ -265,7 +297,10 @@ impl<T: Datum> Consumer<T> {
         self.stats
     }
 
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event<T>>> {
+    pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event<T>>> {
+        if let Some(auto) = &mut self.acking.auto {
+            auto.commit();
+        }
         loop {
             if let Some(event) = self.decode_next() {
                 return Poll::Ready(Some(event));
@@ -279,6 +314,9 @@ impl<T: Datum> Consumer<T> {
     }
 
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event<Batch<T>>>> {
+        if let Some(auto) = &mut self.acking.auto {
+            auto.commit();
+        }
         loop {
             let mut batch = match self.current.take() {
                 Some(batch) => batch,
@@ -292,13 +330,21 @@ impl<T: Datum> Consumer<T> {
             if let Some(seq) = batch.first() {
                 let (items, range) = (batch.len() as u64, batch.range());
                 self.stats.items += items;
-                self.stats.filtered += range.end - range.start - items;
+                if !batch.is_again() {
+                    self.stats.filtered += range.end - range.start - items;
+                }
+                let ack = batch.ack(range.start, range.end);
+                if let Some(auto) = &mut self.acking.auto {
+                    auto.push(ack.clone());
+                }
                 return Poll::Ready(Some(Event::Item(Delivery {
                     producer: batch.producer(),
                     stream: self.takes_many.then(|| batch.stream().clone()),
                     epoch: batch.epoch(),
                     seq,
                     sent_at_us: batch.sent_at_us(),
+                    redelivered: batch.redelivered(),
+                    ack,
                     item: batch,
                 })));
             }
@@ -377,13 +423,19 @@ impl<T: Datum> Consumer<T> {
         let (producer, epoch) = (current.producer(), current.epoch());
         let sent_at_us = current.sent_at_us();
         let stream = self.takes_many.then(|| current.stream().clone());
+        let redelivers = current.redelivers();
         let Some((seq, payload)) = current.pop() else {
             self.current = None;
             return None;
         };
-        Some(match T::decode(payload) {
+        let decoded = T::decode(payload);
+        let ack = current.ack(seq, seq + 1);
+        Some(match decoded {
             Ok(item) => {
                 self.stats.items += 1;
+                if let Some(auto) = &mut self.acking.auto {
+                    auto.push(ack.clone());
+                }
                 Event::Item(Delivery {
                     item,
                     producer,
@@ -391,10 +443,14 @@ impl<T: Datum> Consumer<T> {
                     epoch,
                     seq,
                     sent_at_us,
+                    redelivered: seq < redelivers,
+                    ack,
                 })
             }
             Err(error) => {
                 self.stats.undecodable += 1;
+                // It would come again for ever; in a group it is nobody's else either.
+                let _ = ack.commit_if_shared();
                 Event::Undecodable {
                     producer,
                     epoch,
@@ -464,29 +520,5 @@ impl<T: Datum> fmt::Debug for Consumer<T> {
             .field("stream", &self.stream)
             .field("stats", &self.stats)
             .finish_non_exhaustive()
-    }
-}
-
-/// A consumer's items and events as a stream. Made by [`Consumer::events`].
-#[derive(Debug)]
-pub struct Events<T: Datum>(Consumer<T>);
-
-impl<T: Datum> Events<T> {
-    /// The consumer, for its status and counters.
-    pub fn consumer(&self) -> &Consumer<T> {
-        &self.0
-    }
-
-    /// The consumer itself again.
-    pub fn into_consumer(self) -> Consumer<T> {
-        self.0
-    }
-}
-
-impl<T: Datum> Stream for Events<T> {
-    type Item = Event<T>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event<T>>> {
-        self.get_mut().0.poll_event(cx)
     }
 }

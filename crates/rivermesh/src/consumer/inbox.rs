@@ -9,7 +9,10 @@ use std::sync::Arc;
 use rivermesh_proto::{Epoch, NodeId, Seq, StreamName, batch::Batch, schema::Schema};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::event::{LeaveReason, SubscribeError};
+use super::{
+    commit::Commits,
+    event::{LeaveReason, SubscribeError},
+};
 
 /// Messages that wait at most, whatever their bytes.
 const MESSAGES: usize = 1024;
@@ -22,6 +25,27 @@ pub(super) struct Source {
     pub(super) epoch: Epoch,
     /// The producer's schema, for a consumer that takes any.
     pub(super) schema: Option<Arc<Schema>>,
+    /// For a consumer with a name: what it commits by.
+    pub(super) commits: Option<Arc<Commits>>,
+    /// Items before this may have been delivered before.
+    pub(super) redelivers: Seq,
+    /// Items stand outside of the order, and what lies between them is nothing to speak of.
+    pub(super) is_again: bool,
+}
+
+impl Source {
+    /// The same producer, for items that stand outside of the order.
+    pub(super) fn again(&self) -> Self {
+        Self {
+            producer: self.producer,
+            stream: self.stream.clone(),
+            epoch: self.epoch,
+            schema: self.schema.clone(),
+            commits: self.commits.clone(),
+            redelivers: Seq::MAX,
+            is_again: true,
+        }
+    }
 }
 
 /// What receivers hand to the program.

@@ -6,11 +6,12 @@ use bytes::Bytes;
 use rivermesh_proto::{
     batch::{self, Frame, Header},
     catalog::Peer,
-    subscribe::{Refusal, Start},
+    subscribe::{Accepted, Refusal, Start},
 };
 use tokio::sync::watch;
 
 use super::{
+    commit::{self, Kept},
     event::{LeaveReason, SubscribeError},
     inbox::{Dropped, Inbox, Message, Source},
     pattern::Followee,
@@ -21,6 +22,7 @@ use super::{
 use crate::producer::{
     core::Core,
     feed::{Feed, Pull},
+    named::{Claim, Ear},
 };
 
 /// Follows one local stream.
@@ -38,6 +40,8 @@ pub(super) struct Local {
     pub(super) thinned: u64,
     /// The change of the filter that holds, as the program knows.
     pub(super) change: u32,
+    /// What items are committed by, for a consumer with a name.
+    pub(super) kept: Kept,
 }
 
 /// How one subscription ended.
@@ -58,9 +62,11 @@ impl Local {
                 Ok((feed, accepted)) => {
                     self.core.confirm(feed.sub());
                     (failures, last) = (0, None);
-                    let begin = (accepted.start, wanted.change);
                     self.thinned = accepted.thinned;
-                    let end = self.follow(feed, begin, &mut changes).await;
+                    let end = self
+                        .follow(feed, &accepted, wanted.change, &mut changes)
+                        .await;
+                    self.kept.ended();
                     self.roster.set(&self.followee(), false);
                     match end {
                         Ok(End::Left(LeaveReason::Ended)) => return Outcome::Ended,
@@ -111,26 +117,29 @@ impl Local {
         }
     }
 
-    async fn follow(
-        &mut self,
-        mut feed: Feed,
-        (start, change): (u64, u32),
-        changes: &mut watch::Receiver<Wanted>,
-    ) -> Result<End, Dropped> {
+    /// Tells the program where a subscription begins.
+    async fn begin(&mut self, accepted: &Accepted, change: u32) -> Result<Arc<Source>, Dropped> {
         let (producer, epoch) = (self.me.id(), self.core.epoch);
         let schema = self
             .wish
             .fingerprint
             .is_none()
             .then(|| Arc::clone(&self.core.schema));
+        let (start, redelivers) = (accepted.start, accepted.redelivers);
+        let commits = self.kept.begin(self.wish.named.as_ref(), epoch);
+        self.progress.commit_by(commits.as_ref());
         let source = Arc::new(Source {
             producer,
             stream: self.wish.stream.clone(),
             epoch,
             schema,
+            commits,
+            redelivers,
+            is_again: false,
         });
-        // A core is one life of a stream, so the place is never of another one.
-        if self.place.is_none() {
+        // A core is one life of a stream, so the place is never of another one. What was not committed
+        // under a name comes again.
+        if self.place.is_none_or(|place| start < place.next) {
             self.inbox
                 .message(Message::Joined {
                     producer,
@@ -144,14 +153,26 @@ impl Local {
         self.moved(start);
         self.progress.settled(start);
         self.roster.set(&self.followee(), true);
+        Ok(source)
+    }
+
+    async fn follow(
+        &mut self,
+        mut feed: Feed,
+        accepted: &Accepted,
+        change: u32,
+        changes: &mut watch::Receiver<Wanted>,
+    ) -> Result<End, Dropped> {
+        let source = self.begin(accepted, change).await?;
+        let ear = feed.claim().map(Claim::ear);
         let cut = feed.cut().clone();
         let mut frames: Vec<Bytes> = Vec::new();
         let reason = 'follow: loop {
             frames.clear();
-            let wanted = match changes.has_changed() {
-                Ok(true) => Some(changes.borrow_and_update().clone()),
-                _ => None,
-            };
+            if !self.acknowledge(ear.as_ref(), &source) {
+                break LeaveReason::Revoked;
+            }
+            let wanted = changed(changes);
             let pulled = match &wanted {
                 Some(wanted) => match feed.refilter(wanted.filter.as_deref(), &mut frames) {
                     Ok(_) => Pull::Frames,
@@ -171,6 +192,7 @@ impl Local {
                             continue;
                         }
                         () = feed.ready() => continue,
+                        () = commit::pending(source.commits.as_ref()) => continue,
                     }
                 }
                 Pull::Ended => break LeaveReason::Ended,
@@ -196,6 +218,15 @@ impl Local {
 
     fn followee(&self) -> Followee {
         (self.me.id(), self.wish.stream.clone())
+    }
+
+    /// Says what the program has done with; false where that cannot be.
+    fn acknowledge(&self, ear: Option<&Ear>, source: &Source) -> bool {
+        let (Some(ear), Some(commits)) = (ear, &source.commits) else {
+            return true;
+        };
+        let said = commits.take();
+        said.is_none_or(|said| ear.take(&self.core, &said).is_ok())
     }
 
     async fn left(&self, reason: LeaveReason) -> Result<(), Dropped> {
@@ -234,7 +265,13 @@ impl Local {
         let Ok(header) = Header::parse(*head) else {
             return Ok(());
         };
-        match Frame::parse(header.kind, body) {
+        let frame = Frame::parse(header.kind, body);
+        if let (Some(commits), Ok(Frame::Batch(batch) | Frame::Redelivered(batch))) =
+            (&source.commits, &frame)
+        {
+            commits.received(batch.end());
+        }
+        match frame {
             Ok(Frame::Batch(batch)) => {
                 self.moved(batch.end());
                 self.progress.took(&batch);
@@ -242,6 +279,10 @@ impl Local {
                 self.inbox.batch(Arc::clone(source), batch).await?;
                 self.progress.settled(end);
                 Ok(())
+            }
+            Ok(Frame::Redelivered(batch)) => {
+                self.progress.took_again(&batch);
+                self.inbox.batch(Arc::new(source.again()), batch).await
             }
             Ok(Frame::Gap { from, to }) => {
                 self.moved(to);
@@ -270,4 +311,10 @@ impl Local {
         self.place = Some(place);
         self.progress.moved(place);
     }
+}
+
+/// What is wanted now, if that is not known yet.
+fn changed(changes: &mut watch::Receiver<Wanted>) -> Option<Wanted> {
+    let is_new = changes.has_changed().unwrap_or(false);
+    is_new.then(|| changes.borrow_and_update().clone())
 }

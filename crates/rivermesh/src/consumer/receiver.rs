@@ -1,7 +1,6 @@
 //! The task per producer followed: subscribing, resuming, reading.
 
 use std::{
-    convert::Infallible,
     pin::pin,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -9,72 +8,32 @@ use std::{
 
 use iroh::TransportAddr;
 use rivermesh_proto::{
-    Epoch, Fingerprint, NodeId, Seq, StreamName,
-    batch::{Batch, Frame, Sequence},
+    Epoch, NodeId, Seq,
+    batch::{self, Batch, Frame, FrameError, Sequence},
     catalog::{Peer, Snapshot},
     code::Code,
     limits,
     schema::{self, Schema},
-    subscribe::{Accepted, Lag, Refusal, Reply, Start, Subscribe, Superseded, Update},
+    subscribe::{Accepted, Refusal, Reply, Start},
     wire::StreamKind,
 };
 use tokio::{sync::watch, time::timeout};
 use tracing::{debug, warn};
 
+pub(super) use super::wish::{Place, Wish};
 use super::{
+    commit::Kept,
     event::{LeaveReason, SubscribeError},
     inbox::{Dropped, Inbox, Message, Source},
     pattern::Followee,
+    speak::speak,
     status::{Progress, Roster},
     wanted::Wanted,
 };
 use crate::{
-    net::{Peers, ReadError, Reader, Writer},
+    net::{Peers, ReadError, Reader},
     stream::Retry,
 };
-
-/// What a consumer asks of each of its producers.
-#[derive(Clone, Debug)]
-pub(super) struct Wish {
-    pub(super) stream: StreamName,
-    /// `None` for a consumer that takes any shape.
-    pub(super) schema: Option<Arc<Schema>>,
-    pub(super) fingerprint: Option<Fingerprint>,
-    pub(super) lag: Lag,
-    pub(super) superseded: Superseded,
-    pub(super) retry: Retry,
-    pub(super) wanted: watch::Receiver<Wanted>,
-}
-
-impl Wish {
-    /// What is wanted now, and the request for it.
-    pub(super) fn ask(
-        &self,
-        place: Option<Place>,
-        start: Start,
-    ) -> (watch::Receiver<Wanted>, Wanted, Subscribe) {
-        let mut changes = self.wanted.clone();
-        let wanted = changes.borrow_and_update().clone();
-        let ask = Subscribe {
-            stream: self.stream.clone(),
-            fingerprint: self.fingerprint,
-            start: place.map_or(start, Place::asked),
-            lag: self.lag,
-            filter: wanted.filter.as_deref().cloned(),
-            superseded: self.superseded,
-        };
-        (changes, wanted, ask)
-    }
-}
-
-/// How far a producer has been followed: what is needed to go on from there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) epoch: Epoch,
-    pub(super) next: Seq,
-    /// Of the items before this only the newest of each key come.
-    pub(super) thinned: Seq,
-}
 
 /// Why a receiver gave up; its worker decides what follows.
 #[derive(Debug, PartialEq, Eq)]
@@ -110,6 +69,8 @@ pub(super) struct Receiver {
     pub(super) thinned: Seq,
     /// The change of the filter that holds, as the program knows.
     pub(super) change: u32,
+    /// What items are committed by, for a consumer with a name.
+    pub(super) kept: Kept,
 }
 
 /// What a producer's entry says that another attempt depends on.
@@ -253,8 +214,9 @@ impl Receiver {
         let end = tokio::select! {
             biased;
             end = self.read(&mut reader, &source) => end,
-            never = speak(&mut writer, changes) => match never {},
+            never = speak(&mut writer, changes, source.commits.clone()) => match never {},
         };
+        self.kept.ended();
         if let End::Refused(refusal) = &end {
             self.roster.set(&self.followee(), false);
             let wanted = self.wish.wanted.borrow().clone();
@@ -315,6 +277,7 @@ impl Receiver {
             start,
             schema,
             thinned,
+            redelivers,
             ..
         } = accepted;
         let producer = self.producer;
@@ -325,12 +288,25 @@ impl Receiver {
                 return Err(End::Outcome(Outcome::Hopeless { change }));
             }
         };
+        let commits = self.kept.begin(self.wish.named.as_ref(), epoch);
+        self.progress.commit_by(commits.as_ref());
         let source = Arc::new(Source {
             producer,
             stream: self.wish.stream.clone(),
             epoch,
             schema,
+            commits,
+            redelivers,
+            is_again: false,
         });
+        self.thinned = thinned;
+        self.begin(&source, start, change).await?;
+        Ok(source)
+    }
+
+    /// Tells the program where a subscription begins.
+    async fn begin(&mut self, source: &Arc<Source>, start: Seq, change: u32) -> Result<(), End> {
+        let (producer, epoch) = (self.producer, source.epoch);
         if let Some(place) = self.place
             && place.epoch != epoch
         {
@@ -346,13 +322,16 @@ impl Receiver {
             Some(_) => 0,
             None => start,
         };
-        if start < expected {
+        let goes_back = start < expected;
+        if goes_back && self.wish.named.is_none() {
             // It would give again what was given before.
             debug!(producer = %producer.fmt_short(), start, expected, "resumed too early");
             return Err(End::Lost);
         }
+        // What was not committed under a name comes again.
+        let expected = expected.min(start);
         // The same life goes on without a word: what lies between is told by a gap, if anything.
-        if self.place.is_none_or(|place| place.epoch != epoch) {
+        if goes_back || self.place.is_none_or(|place| place.epoch != epoch) {
             self.tell(Message::Joined {
                 producer,
                 stream: self.wish.stream.clone(),
@@ -361,21 +340,31 @@ impl Receiver {
             })
             .await?;
         }
-        self.thinned = thinned;
         let known = std::mem::replace(&mut self.change, change);
         if self.place.is_some() && known != change {
-            let source = Arc::clone(&source);
+            let source = Arc::clone(source);
             let seq = expected;
             self.tell(Message::FilterChanged { source, seq }).await?;
         }
         self.moved(epoch, expected);
         self.progress.settled(expected);
         if start > expected {
-            self.missed(&source, expected, start)
-                .await
-                .map_err(|d| End::Outcome(d.into()))?;
+            let passed = self.pass(source, expected, start).await;
+            passed.map_err(|dropped| End::Outcome(dropped.into()))?;
         }
-        Ok(source)
+        Ok(())
+    }
+
+    /// Passes over what comes before the start of a subscription. Where the producer knows the name that
+    /// is done with: the filter left it out, or others of the name had it.
+    async fn pass(&mut self, source: &Arc<Source>, from: Seq, to: Seq) -> Result<(), Dropped> {
+        if !self.wish.is_shared() && source.redelivers == 0 {
+            return self.missed(source, from, to).await;
+        }
+        match Batch::of_frame(&batch::filtered(from..to)) {
+            Some(batch) => self.batch(source, batch).await,
+            None => Ok(()),
+        }
     }
 
     async fn tell(&self, message: Message) -> Result<(), End> {
@@ -403,6 +392,13 @@ impl Receiver {
             }
             let taken = match frame {
                 Frame::Batch(batch) => self.batch(source, batch).await,
+                Frame::Redelivered(batch) if self.wish.is_shared() => {
+                    self.again(source, batch).await
+                }
+                // Who shares nothing gets everything in order.
+                Frame::Redelivered(_) => {
+                    return self.failed(&FrameError::UnknownKind(7).into(), reader);
+                }
                 Frame::Gap { from, to } => self.missed(source, from, to).await,
                 Frame::Filter { change, from } => self.changed(source, change, from).await,
                 Frame::End { code } => return End::Said(reason(code)),
@@ -417,10 +413,22 @@ impl Receiver {
     async fn batch(&mut self, source: &Arc<Source>, batch: Batch) -> Result<(), Dropped> {
         self.moved(source.epoch, batch.end());
         self.progress.took(&batch);
+        if let Some(commits) = &source.commits {
+            commits.received(batch.end());
+        }
         let end = batch.end();
         self.inbox.batch(Arc::clone(source), batch).await?;
         self.progress.settled(end);
         Ok(())
+    }
+
+    /// Items that another member of the group had.
+    async fn again(&mut self, source: &Arc<Source>, batch: Batch) -> Result<(), Dropped> {
+        self.progress.took_again(&batch);
+        if let Some(commits) = &source.commits {
+            commits.received(batch.end());
+        }
+        self.inbox.batch(Arc::new(source.again()), batch).await
     }
 
     async fn missed(&mut self, source: &Arc<Source>, from: Seq, to: Seq) -> Result<(), Dropped> {
@@ -475,25 +483,6 @@ impl Receiver {
             }
             _ => End::Lost,
         }
-    }
-}
-
-/// Tells a producer that we know where we begin, because from here on what is not received is missed;
-/// and then of each change of the filter.
-async fn speak(writer: &mut Writer, mut changes: watch::Receiver<Wanted>) -> Infallible {
-    let mut update = Update::Ready;
-    loop {
-        // An error is seen by who reads, and so is the end of the consumer.
-        if writer.message(&update, limits::CONTROL).await.is_err()
-            || changes.changed().await.is_err()
-        {
-            return std::future::pending().await;
-        }
-        let wanted = changes.borrow_and_update().clone();
-        update = Update::Filter {
-            change: wanted.change,
-            filter: wanted.filter.as_deref().cloned(),
-        };
     }
 }
 

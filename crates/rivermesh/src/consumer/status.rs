@@ -12,7 +12,7 @@ use std::{
 use rivermesh_proto::{Epoch, NodeId, Seq, StreamName, batch::Batch, catalog::Peer};
 use tokio::sync::Notify;
 
-use super::{pattern::Followee, receiver::Place};
+use super::{commit::Commits, pattern::Followee, receiver::Place};
 
 /// The state of a consumer.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -83,6 +83,8 @@ pub(super) struct Progress {
     pub(super) missed: AtomicU64,
     /// Whether the program was told that the producer is followed.
     pub(super) joined: AtomicBool,
+    /// What is committed by, where the consumer has a name.
+    commits: Mutex<Option<Arc<Commits>>>,
 }
 
 impl Progress {
@@ -98,7 +100,21 @@ impl Progress {
             bytes: AtomicU64::new(0),
             missed: AtomicU64::new(0),
             joined: AtomicBool::new(false),
+            commits: Mutex::default(),
         }
+    }
+
+    /// From here on items are committed by this.
+    pub(super) fn commit_by(&self, commits: Option<&Arc<Commits>>) {
+        *lock(&self.commits) = commits.map(Arc::clone);
+    }
+
+    /// Items that stand outside of the order have come.
+    pub(super) fn took_again(&self, batch: &Batch) {
+        self.items
+            .fetch_add(u64::from(batch.count()), Ordering::Relaxed);
+        self.bytes
+            .fetch_add(batch.body().len() as u64, Ordering::Relaxed);
     }
 
     /// The next item expected is this one. From the first call on, the program knows that the
@@ -193,6 +209,17 @@ impl Roster {
         // They are in the order of ids.
         producers.dedup();
         producers
+    }
+
+    /// What a producer's items are committed by; `None` also where more than one of its streams is
+    /// followed, so that the producer does not say which.
+    pub(super) fn commits(&self, producer: &NodeId) -> Option<Arc<Commits>> {
+        let followed = lock(&self.followed);
+        let mut streams = followed.iter().filter(|((id, _), _)| id == producer);
+        let progress = Arc::clone(streams.next()?.1);
+        let is_one = streams.next().is_none();
+        drop(followed);
+        is_one.then(|| lock(&progress.commits).clone()).flatten()
     }
 
     pub(super) fn show(&self) -> Vec<Followed> {

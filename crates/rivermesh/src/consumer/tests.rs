@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Batch, Consumer, Event, LeaveReason, Status,
+    handle::Acking,
     inbox::{self, Inbox, Message, Source},
     wanted::Wanted,
 };
@@ -26,7 +27,15 @@ fn consumer<T: Datum>(room: u32) -> (Inbox, Consumer<T>) {
     let (want, _) = watch::channel(Wanted::default());
     let name = StreamName::new("test").unwrap();
     let cancel = CancellationToken::new();
-    let consumer = Consumer::new((name, false), outlet, want, status, Arc::default(), cancel);
+    let consumer = Consumer::new(
+        (name, false),
+        outlet,
+        want,
+        status,
+        Arc::default(),
+        cancel,
+        Acking::default(),
+    );
     (inbox, consumer)
 }
 
@@ -36,6 +45,9 @@ fn source() -> Arc<Source> {
         stream: StreamName::new("test").unwrap(),
         epoch: Epoch(7),
         schema: None,
+        commits: None,
+        redelivers: 0,
+        is_again: false,
     })
 }
 

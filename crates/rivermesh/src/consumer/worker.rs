@@ -16,6 +16,7 @@ use tokio::{
 use tracing::error;
 
 use super::{
+    commit::Kept,
     event::LeaveReason,
     inbox::{Inbox, Message},
     local::Local,
@@ -258,6 +259,7 @@ impl Worker {
                 start,
                 thinned: 0,
                 change: 0,
+                kept: Kept::default(),
             };
             receivers.spawn(until_cancelled(local.run(), cancelled, leave, announced));
         } else {
@@ -273,6 +275,7 @@ impl Worker {
                 start,
                 thinned: 0,
                 change: 0,
+                kept: Kept::default(),
             };
             receivers.spawn(until_cancelled(receiver.run(), cancelled, leave, announced));
         }

@@ -95,9 +95,11 @@ pub(crate) enum LinkEvent {
     Sync(Arc<Link>, Writer, Reader),
 }
 
-/// A peer asks for a stream.
+/// A peer asks for a stream, or how far those are that consume it.
 #[derive(Debug)]
 pub(crate) struct Subscription {
+    /// What it asks for.
+    pub(crate) kind: StreamKind,
     pub(crate) link: Use,
     pub(crate) writer: Writer,
     pub(crate) reader: Reader,
@@ -475,8 +477,9 @@ impl Peers {
             self.0.tasks.spawn("stream", async move {
                 let kind = timeout(rivermesh_proto::limits::HANDSHAKE_PHASE, reader.kind()).await;
                 match kind {
-                    Ok(Ok(Some(StreamKind::Subscribe))) => {
+                    Ok(Ok(Some(kind @ (StreamKind::Subscribe | StreamKind::Lag)))) => {
                         let asked = Subscription {
+                            kind,
                             link,
                             writer,
                             reader,

@@ -28,7 +28,7 @@ use crate::{
     consumer::{self, ConsumeError, Consumer},
     discovery::{self, ChangeError, Discovery, SyncError},
     net::Peers,
-    producer::{self, ProduceError, Producer, registry::Producers},
+    producer::{self, Behind, LagError, ProduceError, Producer, registry::Producers},
     stream,
     task::Tasks,
 };
@@ -239,6 +239,18 @@ impl Node {
             ..
         } = &*self.inner;
         consumer::Builder::new(peers.clone(), producers.clone(), streams.retry)
+    }
+
+    /// Asks a node that produces a stream how far behind the consumers with a name are, groups included, as
+    /// [`Producer::named`] tells its program. Who may ask is who may subscribe.
+    ///
+    /// # Errors
+    /// When the node cannot be reached, does not produce the stream, or does not admit this node.
+    pub async fn lag(&self, producer: NodeId, stream: &str) -> Result<Vec<Behind>, LagError> {
+        let Inner {
+            peers, producers, ..
+        } = &*self.inner;
+        producers.ask_lag(peers, producer, stream).await
     }
 
     /// Leaves the network: ends all produced streams, gives consumers up to

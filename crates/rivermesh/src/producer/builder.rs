@@ -17,6 +17,7 @@ use super::{
     dedup::Dedup,
     groups::Limits,
     handle::{Handle, Producer},
+    named::{self, Named},
     pick,
     registry::{Found, Producers},
     retain::Retention,
@@ -105,6 +106,7 @@ impl<T: Datum> Builder<T> {
                 allow_lag: LagSet::default(),
                 require: Vec::new(),
                 online_when: Condition::at_least(1),
+                named: None,
             },
             undelivered: None,
             item: PhantomData,
@@ -213,6 +215,17 @@ impl<T: Datum> Builder<T> {
         self
     }
 
+    /// Takes consumers with a name: the log keeps what these have not acknowledged, within the bounds
+    /// that are given. Default: they are refused, because one that does not acknowledge can hold up the
+    /// producer.
+    ///
+    /// With the default [`online_when`](Self::online_when) nothing is sent while nobody is subscribed. To
+    /// send to consumers that are away, say [`Condition::always`].
+    pub fn named(mut self, bounds: Named) -> Self {
+        self.settings.named = Some(bounds);
+        self
+    }
+
     /// Begins the stream and announces it.
     ///
     /// # Errors
@@ -253,7 +266,10 @@ impl<T: Datum> Builder<T> {
         let found = producers.find_or_insert(&name, || {
             let epoch = Epoch(rand::random());
             let tasks = producers.tasks().part();
-            let select = pick::select::<T>;
+            let select = (
+                pick::select::<T> as pick::Select,
+                named::key_of::<T> as named::KeyOf,
+            );
             let core = Core::new(name.clone(), epoch, schema, select, self.settings, tasks);
             let core = Arc::new(core);
             let advert = StreamAdvert {

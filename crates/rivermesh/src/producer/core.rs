@@ -30,6 +30,7 @@ use super::{
     feed::Feed,
     groups::Limits,
     log::{Append, Bounds, Log, NotCompacted, Retention},
+    named::{Claim, Desk, KeyOf, Named, Token},
     pick::{Filtered, Select},
     status::{Stats, Status, Subscriber},
 };
@@ -56,6 +57,8 @@ pub(crate) struct Settings {
     pub(crate) allow_lag: LagSet,
     pub(crate) require: Vec<Predicate>,
     pub(crate) online_when: Condition,
+    /// What is kept for consumers with a name; `None` where they are refused.
+    pub(crate) named: Option<Named>,
 }
 
 /// One subscription, as its sender and its stream's worker share it.
@@ -76,10 +79,17 @@ pub(crate) struct Sub {
     pub(crate) missed: AtomicU64,
     pub(crate) position: AtomicU64,
     filter: Mutex<Option<(GroupId, FilterSource)>>,
+    /// Its hold on its name, where it has one.
+    pub(super) token: Option<Token>,
 }
 
 impl Sub {
-    fn new(peer: NodeId, lag: Lag, cut: CancellationToken) -> Self {
+    pub(super) fn new(
+        peer: NodeId,
+        lag: Lag,
+        cut: CancellationToken,
+        token: Option<Token>,
+    ) -> Self {
         Self {
             peer,
             lag,
@@ -92,6 +102,7 @@ impl Sub {
             missed: AtomicU64::new(0),
             position: AtomicU64::new(0),
             filter: Mutex::default(),
+            token,
         }
     }
 
@@ -122,6 +133,8 @@ pub(crate) struct Core {
     pub(crate) settings: Settings,
     pub(super) select: Select,
     log: Mutex<Log>,
+    /// The consumers with a name.
+    pub(super) desk: Desk,
     /// Tells readers at the end of the log that there is more, or that the stream has ended.
     pub(crate) data: Notify,
     /// Tells whoever was refused because the log was full that it may try again.
@@ -156,12 +169,16 @@ impl Core {
         name: StreamName,
         epoch: Epoch,
         schema: Arc<Schema>,
-        select: Select,
+        (select, key_of): (Select, KeyOf),
         settings: Settings,
         tasks: Tasks,
     ) -> Self {
         let bounds = Bounds {
             log_bytes: settings.log_bytes,
+            hold_bytes: settings
+                .named
+                .map_or(0, |named| named.bytes)
+                .max(settings.log_bytes),
             batch_bytes: settings.batch_bytes,
             filters: settings.filters,
             retention: settings.retention.unwrap_or(Retention::ALL),
@@ -174,6 +191,7 @@ impl Core {
             schema,
             name,
             epoch,
+            desk: Desk::new(settings.named, key_of),
             settings,
             select,
             log: Mutex::new(Log::new(bounds)),
@@ -222,7 +240,7 @@ impl Core {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn subs(&self) -> MutexGuard<'_, SlotMap<SubId, Arc<Sub>>> {
+    pub(super) fn subs(&self) -> MutexGuard<'_, SlotMap<SubId, Arc<Sub>>> {
         self.subs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -241,7 +259,9 @@ impl Core {
 
     /// Whether an append would be taken now, as far as a look without waiting can tell.
     pub(crate) fn has_room(&self) -> bool {
-        self.log().has_room()
+        // What is refused with an error need not be waited for.
+        let mut log = self.log();
+        log.has_room() || self.refuses_overflow() && log.is_held()
     }
 
     pub(crate) fn watch_status(&self) -> watch::Receiver<Status> {
@@ -316,50 +336,79 @@ impl Core {
         plan: Option<Plan>,
         now_us: u64,
     ) -> Result<(Feed, Accepted), Refusal> {
-        let cut = self.tasks.token().child_token();
-        let sub = Arc::new(Sub::new(peer, ask.lag, cut));
-        let (id, begin, pin, filter) = {
-            let mut subs = self.subs();
-            if subs.len() >= self.settings.max_consumers {
-                let max = u32::try_from(self.settings.max_consumers).unwrap_or(u32::MAX);
-                return Err(Refusal::Full { max });
-            }
-            // Before the subscription is seen: a review on account of another one may count it and
-            // set the stream online, and the items sent then are this consumer's, too.
-            let mut log = self.log();
-            let group = log.enter(plan.as_ref()).map_err(|_| Refusal::FiltersFull)?;
-            let begun = log.begin(ask.start, self.epoch, now_us);
-            let begin = begun.map_err(|NotCompacted| {
-                log.leave(group);
-                Refusal::NotCompacted
-            })?;
-            if ask.superseded == Superseded::LeaveOut {
-                log.track();
-            }
-            let pin = (ask.lag == Lag::Block).then(|| log.pin(begin.cursor.seq(), group));
-            let filter = group
-                .zip(plan)
-                .map(|(group, plan)| Filtered::new(&log, group, plan));
-            drop(log);
-            sub.turn(group, ask.filter.as_ref());
-            let id = subs.insert(Arc::clone(&sub));
-            self.active.store(subs.len(), Ordering::Release);
-            (id, begin, pin, filter)
-        };
-        sub.position.store(begin.cursor.seq(), Ordering::Relaxed);
+        let (feed, thinned) = self.subscribe(peer, ask, plan, now_us)?;
         let accepted = Accepted {
             epoch: self.epoch,
-            start: begin.cursor.told(),
+            start: feed.told(),
             lag: ask.lag,
-            thinned: begin.thinned,
+            thinned,
             schema: ask.fingerprint.is_none().then(|| self.schema_bytes.clone()),
+            redelivers: feed.claim().map_or(0, |claim| claim.redelivers),
         };
-        let core = Arc::clone(self);
-        let feed = Feed::new(core, sub, id, (begin, pin), filter, ask.superseded);
         Ok((feed, accepted))
     }
 
-    fn admits(&self, peer: &Peer) -> bool {
+    /// Makes room for a subscription that is admitted. Gives also the item before which only the
+    /// newest items of keys are for it.
+    fn subscribe(
+        self: &Arc<Self>,
+        peer: NodeId,
+        ask: &Subscribe,
+        plan: Option<Plan>,
+        now_us: u64,
+    ) -> Result<(Feed, Seq), Refusal> {
+        let cut = self.tasks.token().child_token();
+        let mut subs = self.subs();
+        if subs.len() >= self.settings.max_consumers {
+            let max = u32::try_from(self.settings.max_consumers).unwrap_or(u32::MAX);
+            return Err(Refusal::Full { max });
+        }
+        let claim = self.claim(peer, ask, (plan.as_ref(), now_us), &subs)?;
+        // The group reads the log for its members.
+        let is_member = claim.as_ref().is_some_and(Claim::is_shared);
+        let token = claim.as_ref().map(Claim::token);
+        let sub = Arc::new(Sub::new(peer, ask.lag, cut, token));
+        // Before the subscription is seen: a review on account of another one may count it and
+        // set the stream online, and the items sent then are this consumer's, too.
+        let mut log = self.log();
+        let group = if is_member {
+            None
+        } else {
+            log.enter(plan.as_ref()).map_err(|_| Refusal::FiltersFull)?
+        };
+        let begun = match &claim {
+            Some(claim) => Ok(log.begin_at(claim.from)),
+            None => log.begin(ask.start, self.epoch, now_us),
+        };
+        let begin = begun.map_err(|NotCompacted| {
+            log.leave(group);
+            Refusal::NotCompacted
+        })?;
+        let superseded = if is_member {
+            Superseded::Send
+        } else {
+            ask.superseded
+        };
+        if superseded == Superseded::LeaveOut {
+            log.track();
+        }
+        let blocks = ask.lag == Lag::Block && !is_member;
+        let pin = blocks.then(|| log.pin(begin.cursor.seq(), group));
+        let filter = group
+            .zip(plan)
+            .map(|(group, plan)| Filtered::new(&log, group, plan));
+        drop(log);
+        sub.turn(group, ask.filter.as_ref());
+        sub.position.store(begin.cursor.seq(), Ordering::Relaxed);
+        let id = subs.insert(Arc::clone(&sub));
+        self.active.store(subs.len(), Ordering::Release);
+        let core = Arc::clone(self);
+        let feed = Feed::new(core, sub, id, (begin, pin), filter, superseded);
+        Ok((feed.named(claim), begin.thinned))
+    }
+
+    /// Whether a peer may subscribe, as far as the requirement says.
+    pub(super) fn admits(&self, peer: &Peer) -> bool {
         self.settings
             .require
             .iter()
@@ -500,6 +549,10 @@ impl Core {
 
 /// How often a log is to be [tended](Core::tend), and so how long a batch of it may be open.
 pub(super) const TEND: Duration = Duration::from_secs(1);
+/// How long ago an item was sent, by this node's clock.
+pub(super) fn age(sent_at_us: u64) -> Duration {
+    Duration::from_micros(now_us().saturating_sub(sent_at_us))
+}
 
 fn now_us() -> u64 {
     let since = SystemTime::now()

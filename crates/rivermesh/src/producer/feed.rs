@@ -22,16 +22,17 @@ use tokio_util::sync::CancellationToken;
 use super::{
     core::{Core, Sub, SubId},
     log::{Begin, Cursor, Log, Outlook, Pin, Read, Thin},
+    named::{Claim, Holding},
     pick::{Filtered, Wanted, all},
 };
 
 /// Bytes that one pull takes at most, if no single batch is larger: what a sender holds of the log
 /// while its peer does not read.
-const PULL_BYTES: usize = 128 * 1024;
+pub(super) const PULL_BYTES: usize = 128 * 1024;
 
 /// How long a consumer may be left without word while its filter lets nothing through. What the
 /// log has lost when a connection breaks is told as missed from the last word on.
-const SILENCE: Duration = Duration::from_secs(1);
+pub(super) const SILENCE: Duration = Duration::from_secs(1);
 
 /// What [`Feed::pull`] found.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub(crate) struct Feed {
     cursor: Cursor,
     pin: Option<Pin>,
     filter: Option<Filtered>,
+    /// For a consumer with a name: what it does instead of reading as it likes.
+    holding: Option<Box<Holding>>,
     /// The consumer is to be told where it stands, though there is no item for it.
     is_silent: bool,
     /// What lies between where the cursor was told and where it stands is gone.
@@ -84,6 +87,7 @@ impl Feed {
             cursor,
             pin,
             filter,
+            holding: None,
             is_silent: false,
             is_missing: cursor.told() < cursor.seq(),
             thin: Thin {
@@ -92,6 +96,17 @@ impl Feed {
             },
             superseded,
         }
+    }
+
+    /// The same for a consumer with a name.
+    pub(super) fn named(mut self, claim: Option<Claim>) -> Self {
+        self.holding = claim.map(|claim| Box::new(Holding::new(claim)));
+        self
+    }
+
+    /// The consumer's hold on its name.
+    pub(crate) fn claim(&self) -> Option<&Claim> {
+        self.holding.as_ref().map(|holding| holding.claim())
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
@@ -105,7 +120,18 @@ impl Feed {
 
     /// The number of the first item that was not put out or left out yet.
     pub(crate) fn next(&self) -> Seq {
-        self.cursor.seq()
+        let own = || self.cursor.seq();
+        self.holding
+            .as_ref()
+            .map_or_else(own, |holding| holding.told())
+    }
+
+    /// Everything before this was put out.
+    pub(super) fn told(&self) -> Seq {
+        let own = || self.cursor.told();
+        self.holding
+            .as_ref()
+            .map_or_else(own, |holding| holding.told())
     }
 
     /// Cancelled when the consumer is no longer admitted.
@@ -115,12 +141,20 @@ impl Feed {
 
     /// Puts out the frames after the cursor.
     pub(crate) fn pull(&mut self, out: &mut Vec<Bytes>) -> Pull {
-        let told = self.cursor.told();
+        let told = self.told();
         let mut taken = Taken::default();
-        let pull = self.take(out, &mut taken);
-        let moved = self.cursor.told() - told;
-        if moved > 0 {
+        let pull = match self.holding.take() {
+            None => self.take(out, &mut taken),
+            Some(mut holding) => {
+                let pull = holding.pull(self, out, &mut taken);
+                self.holding = Some(holding);
+                pull
+            }
+        };
+        let moved = self.told() - told;
+        if moved + taken.again > 0 {
             let (sub, filtered) = (&self.sub, moved - taken.items - taken.missed);
+            taken.items += taken.again;
             sub.items.fetch_add(taken.items, Ordering::Relaxed);
             sub.filtered.fetch_add(filtered, Ordering::Relaxed);
             sub.missed.fetch_add(taken.missed, Ordering::Relaxed);
@@ -129,10 +163,13 @@ impl Feed {
             self.core.count_filtered(filtered);
             self.core.count_missed(taken.missed);
         }
-        self.sub
-            .position
-            .store(self.cursor.seq(), Ordering::Relaxed);
+        self.sub.position.store(self.next(), Ordering::Relaxed);
         pull
+    }
+
+    /// Puts out the frames after the cursor, for somebody who passes them on and counts himself.
+    pub(super) fn read(&mut self, out: &mut Vec<Bytes>) -> Pull {
+        self.take(out, &mut Taken::default())
     }
 
     fn take(&mut self, out: &mut Vec<Bytes>, taken: &mut Taken) -> Pull {
@@ -143,7 +180,7 @@ impl Feed {
         let mut sorted = 0;
         taken.missed += self.tell_missing(&mut log, out);
         loop {
-            let read = self.read(&mut log, out);
+            let read = self.look(&mut log, out);
             match read {
                 // So that a part of which nothing is left does not hold the log for long.
                 Read::Passed => sorted += PULL_BYTES / 64,
@@ -203,7 +240,7 @@ impl Feed {
     }
 
     /// One look into the log, in the way that is due where the cursor stands.
-    fn read(&mut self, log: &mut Log, out: &mut Vec<Bytes>) -> Read {
+    fn look(&mut self, log: &mut Log, out: &mut Vec<Bytes>) -> Read {
         let group = self.filter.as_ref().map(Filtered::group);
         if self.superseded == Superseded::LeaveOut
             && self.cursor.seq() >= self.thin.until
@@ -353,12 +390,20 @@ impl Feed {
         out: &mut Vec<Bytes>,
     ) -> Result<Seq, Refusal> {
         let plan = self.core.plan(source)?;
+        // All members of a group have the filter of the first.
+        let from = self.holding.as_mut().map(|holding| holding.rewind());
+        let from = from
+            .map(|from| from.ok_or(Refusal::NameDiffers))
+            .transpose()?;
         let core = Arc::clone(&self.core);
         let mut log = core.log();
+        if let Some(from) = from {
+            self.cursor = log.cursor(from);
+        }
         let missed = self.tell_missing(&mut log, out);
         self.sub.missed.fetch_add(missed, Ordering::Relaxed);
         self.core.count_missed(missed);
-        let told = self.cursor.told();
+        let told = self.told();
         let group = log.enter(plan.as_ref()).map_err(|_| Refusal::FiltersFull)?;
         if let Some(old) = &self.filter {
             log.settle(&mut self.cursor, old.group());
@@ -373,6 +418,9 @@ impl Feed {
             log.turn_pin(pin, group);
         }
         drop(log);
+        if let Some(holding) = &mut self.holding {
+            holding.tell(self.cursor.told());
+        }
         self.sub.turn(group, source);
         let filtered = self.cursor.told() - told;
         self.sub.filtered.fetch_add(filtered, Ordering::Relaxed);
@@ -383,6 +431,14 @@ impl Feed {
 
     /// Whether a pull now would have to seal the open batch.
     pub(crate) fn would_seal(&self) -> bool {
+        match &self.holding {
+            None => self.reads_open(),
+            Some(holding) => holding.would_seal(self),
+        }
+    }
+
+    /// Whether the next item is in the open batch.
+    pub(super) fn reads_open(&self) -> bool {
         let log = self.core.log();
         match &self.filter {
             None => log.is_open(self.cursor.seq()),
@@ -392,6 +448,11 @@ impl Feed {
 
     /// Waits until there is more to pull, or the stream has ended.
     pub(crate) async fn ready(&mut self) {
+        if let Some(holding) = &mut self.holding
+            && holding.ready().await
+        {
+            return;
+        }
         let mut data = pin!(self.core.data.notified());
         let Some(filter) = &self.filter else {
             // From here on a notification is kept for us, so looking before waiting loses none.
@@ -426,10 +487,12 @@ impl Feed {
 
 /// What a pull has put out.
 #[derive(Default)]
-struct Taken {
-    items: u64,
-    bytes: u64,
-    missed: u64,
+pub(super) struct Taken {
+    pub(super) items: u64,
+    pub(super) bytes: u64,
+    pub(super) missed: u64,
+    /// Items that stand outside of the order, because another member of the group had them.
+    pub(super) again: u64,
 }
 
 impl Drop for Feed {
@@ -439,7 +502,14 @@ impl Drop for Feed {
             log.untrack();
         }
         let freed = self.pin.is_some_and(|pin| log.unpin(pin));
-        log.leave(self.filter.as_ref().map(Filtered::group));
+        // A member of a group does not read the log; the group does.
+        if !self
+            .holding
+            .as_ref()
+            .is_some_and(|holding| holding.is_member())
+        {
+            log.leave(self.filter.as_ref().map(Filtered::group));
+        }
         drop(log);
         if freed {
             self.core.space.notify_waiters();

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use super::{
     core::Core,
     log::{Append, Log},
+    named::Behind,
     registry::Producers,
     status::{Stats, Status, Subscriber},
 };
@@ -65,6 +66,10 @@ pub enum SendError<T> {
     /// The stream has ended, or its node has shut down.
     #[error("the stream has ended")]
     Closed(T),
+    /// The log is full of what consumers with a name have not acknowledged, and the producer was set
+    /// up with [`Overflow::Error`](super::Overflow::Error). Sending it again may work later.
+    #[error("the log is full of what consumers with a name have not acknowledged")]
+    Unacknowledged(T),
     /// The item cannot be encoded, or is too large. Sending it again fails again.
     #[error("the item cannot be sent")]
     Encode {
@@ -83,12 +88,17 @@ pub enum TrySendError<T> {
     /// The condition of `online_when` is not met; by default: nobody is subscribed.
     #[error("the stream is offline")]
     Offline(T),
-    /// The log is full and may not move past a consumer that asked for `Lag::Block`.
-    #[error("the log is full and a blocking consumer has not caught up")]
+    /// The log is full and may not move past a consumer that asked for `Lag::Block`, or past what a
+    /// consumer with a name has not acknowledged.
+    #[error("the log is full and somebody that it waits for has not caught up")]
     Full(T),
     /// The stream has ended, or its node has shut down.
     #[error("the stream has ended")]
     Closed(T),
+    /// The log is full of what consumers with a name have not acknowledged, and the producer was set
+    /// up with [`Overflow::Error`](super::Overflow::Error). Sending it again may work later.
+    #[error("the log is full of what consumers with a name have not acknowledged")]
+    Unacknowledged(T),
     /// The item cannot be encoded, or is too large. Sending it again fails again.
     #[error("the item cannot be sent")]
     Encode {
@@ -104,7 +114,7 @@ impl<T> SendError<T> {
     /// The item that was not sent.
     pub fn into_item(self) -> T {
         match self {
-            Self::Closed(item) | Self::Encode { item, .. } => item,
+            Self::Closed(item) | Self::Unacknowledged(item) | Self::Encode { item, .. } => item,
         }
     }
 }
@@ -116,6 +126,7 @@ impl<T> TrySendError<T> {
             Self::Offline(item)
             | Self::Full(item)
             | Self::Closed(item)
+            | Self::Unacknowledged(item)
             | Self::Encode { item, .. } => item,
         }
     }
@@ -125,6 +136,7 @@ impl<T> fmt::Debug for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed(_) => f.write_str("Closed"),
+            Self::Unacknowledged(_) => f.write_str("Unacknowledged"),
             Self::Encode { error, .. } => f.debug_tuple("Encode").field(error).finish(),
         }
     }
@@ -136,6 +148,7 @@ impl<T> fmt::Debug for TrySendError<T> {
             Self::Offline(_) => f.write_str("Offline"),
             Self::Full(_) => f.write_str("Full"),
             Self::Closed(_) => f.write_str("Closed"),
+            Self::Unacknowledged(_) => f.write_str("Unacknowledged"),
             Self::Encode { error, .. } => f.debug_tuple("Encode").field(error).finish(),
         }
     }
@@ -164,7 +177,8 @@ impl<T: Datum> Producer<T> {
     /// dropped, and the number is that of the item that was sent.
     ///
     /// # Errors
-    /// When the stream has ended or the item cannot be encoded; the item is handed back.
+    /// When the stream has ended, the item cannot be encoded, or consumers with a name have not
+    /// acknowledged too much and that is to be an error; the item is handed back.
     pub async fn send(&self, item: T) -> Result<Seq, SendError<T>> {
         // Sending never waits on a fast path; without this a loop of sends would starve the other
         // tasks of its thread. Before the item is in the log: what is cancelled was not sent.
@@ -182,6 +196,9 @@ impl<T: Datum> Producer<T> {
                     return Ok(seq);
                 }
                 Err(TrySendError::Closed(item)) => return Err(SendError::Closed(item)),
+                Err(TrySendError::Unacknowledged(item)) => {
+                    return Err(SendError::Unacknowledged(item));
+                }
                 Err(TrySendError::Encode { item, error }) => {
                     return Err(SendError::Encode { item, error });
                 }
@@ -244,7 +261,8 @@ impl<T: Datum> Producer<T> {
                 }
                 Ok((seq, bytes))
             }
-            Ok(Append::Full) => Err(TrySendError::Full(item)),
+            Ok(Append::Held) if core.refuses_overflow() => Err(TrySendError::Unacknowledged(item)),
+            Ok(Append::Full | Append::Held) => Err(TrySendError::Full(item)),
             Ok(Append::Closed) => Err(TrySendError::Closed(item)),
             Err(error) => Err(TrySendError::Encode { item, error }),
         }
@@ -312,6 +330,20 @@ impl<T: Datum> Producer<T> {
     /// The consumers that are subscribed now.
     pub fn consumers(&self) -> Vec<Subscriber> {
         self.core().subscribers()
+    }
+
+    /// How far behind the consumers with a name are, those included that are away. In the order of
+    /// their names. The gauge `rivermesh_named_lag_items` is brought up to date by this, and once a
+    /// second by itself.
+    pub fn named(&self) -> Vec<Behind> {
+        self.core().desk.behind(self.core())
+    }
+
+    /// Forgets a consumer's name, or a group's, and everything that it has not acknowledged: the way
+    /// out when one that will never come back keeps the log full. Who has the name is cut, and begins
+    /// anew. False where the name is not known.
+    pub fn forget(&self, name: &str) -> bool {
+        self.core().forget(name)
     }
 
     /// Counters since the stream began.
@@ -401,6 +433,9 @@ impl<T: Datum> Producer<T> {
                     Err(TrySendError::Closed(item)) => {
                         return Poll::Ready(Err(SendError::Closed(item)));
                     }
+                    Err(TrySendError::Unacknowledged(item)) => {
+                        return Poll::Ready(Err(SendError::Unacknowledged(item)));
+                    }
                     Err(TrySendError::Encode { item, error }) => {
                         return Poll::Ready(Err(SendError::Encode { item, error }));
                     }
@@ -444,6 +479,7 @@ impl<T: Datum> Sink<T> for Producer<T> {
                 Ok(())
             }
             Err(TrySendError::Closed(item)) => Err(SendError::Closed(item)),
+            Err(TrySendError::Unacknowledged(item)) => Err(SendError::Unacknowledged(item)),
             Err(TrySendError::Encode { item, error }) => Err(SendError::Encode { item, error }),
         }
     }

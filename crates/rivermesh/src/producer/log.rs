@@ -8,7 +8,8 @@
 //!
 //! The ring is bounded in bytes. When it is over its bound, batches leave at the old end, whether
 //! every cursor has passed them or not, except that it never moves past a [pinned](Log::pin)
-//! cursor: then appending is refused until that cursor has moved.
+//! cursor: then appending is refused until that cursor has moved. For what is [held](Log::hold) it grows
+//! beyond that bound, up to another one.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -46,6 +47,8 @@ pub(crate) struct Bounds {
     /// Bytes of sealed batches that are kept, what is known of them for filters included; one batch
     /// may lie above it.
     pub(crate) log_bytes: usize,
+    /// Bytes of sealed batches at which appending is refused because of what is [held](Log::hold).
+    pub(crate) hold_bytes: usize,
     /// Bytes at which the open batch is sealed.
     pub(crate) batch_bytes: usize,
     /// What the filters may take.
@@ -119,8 +122,20 @@ pub(crate) enum Append {
     },
     /// A pinned cursor is in the way; nothing was appended.
     Full,
+    /// What consumers with a name have not acknowledged is in the way; nothing was appended.
+    Held,
     /// The log was closed; nothing was appended.
     Closed,
+}
+
+/// What the log holds from some item on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lagging {
+    pub(crate) items: u64,
+    /// Bytes of the batches that hold them.
+    pub(crate) bytes: u64,
+    /// When the first item of the first of these batches was sent; `None` where there is none.
+    pub(crate) since_us: Option<u64>,
 }
 
 /// What [`Log::read`] found.
@@ -147,6 +162,15 @@ pub(crate) enum Read {
     End,
 }
 
+/// Why the oldest batch does not leave the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stays {
+    /// A pinned cursor is in the way.
+    Pinned,
+    /// It is [held](Log::hold).
+    Held,
+}
+
 #[derive(Debug)]
 pub(crate) struct Log {
     bounds: Bounds,
@@ -161,6 +185,8 @@ pub(crate) struct Log {
     pins: SlotMap<Pin, Pinned>,
     /// No pinned cursor is before this: saves looking at all of them for each batch.
     pinned_from: Seq,
+    /// Nothing from this item on leaves the ring, up to a bound of its own.
+    held_from: Seq,
     /// An append was refused, and nobody was told since that there is room.
     refused: bool,
     closed: bool,
@@ -189,6 +215,7 @@ impl Log {
             next: 0,
             pins: SlotMap::with_key(),
             pinned_from: 0,
+            held_from: Seq::MAX,
             refused: false,
             closed: false,
             groups: Groups::new(bounds.filters),
@@ -242,7 +269,11 @@ impl Log {
             return Ok(Append::Closed);
         }
         if !self.has_room() {
-            return Ok(Append::Full);
+            return Ok(if self.is_held() {
+                Append::Held
+            } else {
+                Append::Full
+            });
         }
         let is_filtered = !self.groups.is_empty();
         if is_filtered {
@@ -398,6 +429,36 @@ impl Log {
         self.relieved()
     }
 
+    /// Keeps what is sent from this item on; nothing with [`Seq::MAX`]. True when whoever was refused
+    /// may try again.
+    pub(crate) fn hold(&mut self, from: Seq) -> bool {
+        self.held_from = from;
+        self.relieved()
+    }
+
+    /// Whether what is held is more than may be.
+    pub(crate) fn is_held(&self) -> bool {
+        self.bytes >= self.bounds.hold_bytes
+            && self
+                .sealed
+                .front()
+                .is_some_and(|front| front.end > self.held_from)
+    }
+
+    /// What the log holds from an item on.
+    pub(crate) fn lag(&self, from: Seq) -> Lagging {
+        let from = from.max(self.oldest());
+        let first = self.sealed.partition_point(|batch| batch.end <= from);
+        let sealed = self.sealed.iter().skip(first);
+        let bytes: usize = sealed.map(|batch| batch.bytes).sum();
+        let open = (!self.open.is_empty()).then_some(self.open_since_us);
+        Lagging {
+            items: self.next.saturating_sub(from),
+            bytes: (bytes + self.open.bytes()) as u64,
+            since_us: self.sealed.get(first).map(|batch| batch.since_us).or(open),
+        }
+    }
+
     /// Whether an append was refused and there is room now. Whoever waits is not told of pins that
     /// move while another one is in the way: with many consumers that is most of them.
     fn relieved(&mut self) -> bool {
@@ -452,29 +513,32 @@ impl Log {
             };
             // The newest batch stays even where it alone is over the bound.
             if self.sealed.len() == 1 {
-                return self.pins.is_empty() || front.end <= self.lowest_pin();
+                let free = self.pins.is_empty() || front.end <= self.lowest_pin();
+                return free && !self.is_held();
             }
-            if !self.let_go() {
-                return false;
+            match self.let_go() {
+                Ok(()) => {}
+                Err(Stays::Pinned) => return false,
+                Err(Stays::Held) => return self.bytes < self.bounds.hold_bytes,
             }
         }
         true
     }
 
-    /// Lets the oldest batch go; false where there is none, or a pin is in the way.
-    fn let_go(&mut self) -> bool {
-        let Some(front) = self.sealed.front() else {
-            return false;
-        };
-        let end = front.end;
+    /// Lets the oldest batch go, unless it has to stay.
+    fn let_go(&mut self) -> Result<(), Stays> {
+        let end = self.sealed.front().map_or(self.next, |front| front.end);
         if end > self.pinned_from && !self.pins.is_empty() {
             self.pinned_from = self.lowest_pin();
             if end > self.pinned_from {
-                return false;
+                return Err(Stays::Pinned);
             }
         }
+        if end > self.held_from {
+            return Err(Stays::Held);
+        }
         let Some(front) = self.sealed.pop_front() else {
-            return false;
+            return Ok(());
         };
         self.bytes -= front.bytes;
         self.groups.evict(self.evicted, &front.matches);
@@ -482,7 +546,7 @@ impl Log {
             table.evict(&front.keys, front.first, &front.frame, front.since_us);
         }
         self.evicted += 1;
-        true
+        Ok(())
     }
 
     fn lowest_pin(&self) -> Seq {

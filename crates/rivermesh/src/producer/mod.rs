@@ -11,6 +11,7 @@
 //! | `pick` | which items of a batch a subscription gets, where the log does not know |
 //! | `retain` | what is kept for consumers that come later |
 //! | `dedup` | which keys were sent a short while ago (pure) |
+//! | `named` | consumers with a name: what they have acknowledged, and what is kept for them |
 //! | `sender` | the task per remote consumer |
 //! | `worker` | the task per stream: keeps admission and `online` true |
 //! | `registry` | all streams of a node, and the peers that ask for them |
@@ -23,6 +24,7 @@ pub(crate) mod feed;
 mod groups;
 mod handle;
 mod log;
+pub(crate) mod named;
 mod pick;
 pub(crate) mod registry;
 mod retain;
@@ -37,6 +39,7 @@ pub use self::{
     builder::{Builder, ProduceError},
     dedup::Dedup,
     handle::{Producer, SendError, TrySendError},
+    named::{Behind, LagError, Named, Overflow},
     retain::Retention,
     status::{Stats, Status, Subscriber},
 };

@@ -12,6 +12,7 @@ use rivermesh_proto::{
     code::Code,
     limits,
     subscribe::{Refusal, Reply, Subscribe, Update},
+    wire::StreamKind,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -21,10 +22,12 @@ use tracing::debug;
 
 use super::{
     core::Core,
+    named::{Claim, Ear},
     sender::{self, Change},
     status::Status,
 };
 use crate::{
+    consumer::commit::Taken,
     discovery::Discovery,
     net::{ReadError, Reader, Subscription, Use, Writer},
     task::Tasks,
@@ -49,6 +52,8 @@ struct Inner {
     /// Streams that have ended and whose consumers may still read.
     ending: Mutex<Vec<Weak<Core>>>,
     discovery: Discovery,
+    /// The names that consumers of this node have.
+    names: Taken,
     drain: Duration,
     tasks: Tasks,
 }
@@ -75,6 +80,7 @@ impl Producers {
             slots: Mutex::default(),
             ending: Mutex::default(),
             discovery,
+            names: Taken::default(),
             drain,
             tasks,
         }))
@@ -82,6 +88,10 @@ impl Producers {
 
     pub(crate) fn discovery(&self) -> &Discovery {
         &self.0.discovery
+    }
+
+    pub(crate) fn names(&self) -> &Taken {
+        &self.0.names
     }
 
     pub(crate) fn tasks(&self) -> &Tasks {
@@ -171,10 +181,14 @@ impl Producers {
 
     async fn serve_one(self, subscription: Subscription) {
         let Subscription {
+            kind,
             link,
             mut writer,
             mut reader,
         } = subscription;
+        if kind == StreamKind::Lag {
+            return self.tell_lag((link, writer, reader)).await;
+        }
         let deadline = Instant::now() + limits::HANDSHAKE_PHASE;
         let ask = match timeout_at(deadline, reader.message::<Subscribe>(limits::CONTROL)).await {
             Ok(Ok(Some(ask))) => ask,
@@ -194,6 +208,7 @@ impl Producers {
         match (feed, written) {
             (Some(feed), Ok(Ok(()))) => {
                 let (core, sub) = (Arc::clone(feed.core()), Arc::clone(feed.sub()));
+                let ear = feed.claim().map(Claim::ear);
                 let (changes, changed) = watch::channel(None);
                 let sender = sender::run(feed, changed, writer, link, self.0.drain);
                 core.tasks.spawn("sender", sender);
@@ -205,7 +220,7 @@ impl Producers {
                         return sub.cut.cancel();
                     }
                 }
-                if !listen(&mut reader, &changes).await {
+                if !listen(&mut reader, &changes, (&core, ear)).await {
                     reader.stop(Code::BadFrame);
                     sub.cut.cancel();
                 }
@@ -229,9 +244,13 @@ impl Producers {
     }
 }
 
-/// Takes what a consumer says of its filter, until it will say no more or its sender has ended.
+/// Takes what a consumer says of its filter and what it acknowledges, until it will say no more or its sender has ended.
 /// False when it broke the protocol.
-async fn listen(reader: &mut Reader, changes: &watch::Sender<Option<Change>>) -> bool {
+async fn listen(
+    reader: &mut Reader,
+    changes: &watch::Sender<Option<Change>>,
+    (core, ear): (&Core, Option<Ear>),
+) -> bool {
     loop {
         let said = tokio::select! {
             () = changes.closed() => return true,
@@ -241,6 +260,17 @@ async fn listen(reader: &mut Reader, changes: &watch::Sender<Option<Change>>) ->
             // A change that its sender has not come to yet gives way to a newer one.
             Ok(Some(Update::Filter { change, filter })) => {
                 changes.send_replace(Some(Change { change, filter }));
+            }
+            Ok(Some(said @ (Update::Commit { .. } | Update::Acknowledge { .. }))) => {
+                match ear.as_ref().map(|ear| ear.take(core, &said)) {
+                    Some(Ok(())) => continue,
+                    Some(Err(error)) => {
+                        debug!(stream = %core.name, %error, "a consumer acknowledges wrongly");
+                        return false;
+                    }
+                    // One without a name has nothing to acknowledge.
+                    None => return false,
+                }
             }
             Ok(Some(Update::Ready)) | Err(ReadError::Message(_)) => return false,
             Ok(None) | Err(_) => return true,

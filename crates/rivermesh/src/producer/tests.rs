@@ -18,7 +18,7 @@ use super::{
     feed::{Feed, Pull},
     groups::Limits,
     log::{Append, Retention},
-    pick,
+    named, pick,
 };
 use crate::{Condition, Datum, Filters, Key, SecretKey, task::Tasks};
 
@@ -65,10 +65,14 @@ fn core(retention: Retention) -> Arc<Core> {
         allow_lag: LagSet::ALL,
         require: Vec::new(),
         online_when: Condition::always(),
+        named: None,
     };
     let name = StreamName::new("things").unwrap();
     let schema = Thing::schema().unwrap().unwrap();
-    let select = pick::select::<Thing>;
+    let select = (
+        pick::select::<Thing> as pick::Select,
+        named::key_of::<Thing> as named::KeyOf,
+    );
     Arc::new(Core::new(
         name,
         EPOCH,
@@ -143,6 +147,7 @@ impl Bench {
                 let blocking = self.readers.values().any(|r| r.ask.lag == Lag::Block);
                 assert!(blocking, "nobody is in the way");
             }
+            Append::Held => panic!("nobody has a name"),
             Append::Closed => panic!("nobody closed the stream"),
         }
     }
@@ -480,6 +485,7 @@ impl Bench {
                     lag,
                     filter: filter.map(source),
                     superseded,
+                    named: None,
                 };
                 self.join(reader, ask, filter);
             }

@@ -18,18 +18,22 @@ pub(super) async fn run(core: Arc<Core>, mut catalog: watch::Receiver<Snapshot>,
     let mut places = Vec::new();
     let mut look = None;
     let mut tend = core.is_retained().then(|| Instant::now() + TEND);
+    let mut named = None;
     loop {
         let snapshot = catalog.borrow_and_update().clone();
         core.review(&snapshot);
         if core.is_closed() {
             if core.is_deserted() {
-                return;
+                return core.desk.close();
             }
             let now = Instant::now();
             if look.is_none_or(|look| look <= now) {
                 places = core.cut_stalled(&places);
                 look = Some(now + drain);
             }
+        }
+        if named.is_none_or(|due| due <= Instant::now()) {
+            named = core.review_named().map(|after| Instant::now() + after);
         }
         tokio::select! {
             () = core.changed.notified() => {}
@@ -38,6 +42,7 @@ pub(super) async fn run(core: Arc<Core>, mut catalog: watch::Receiver<Snapshot>,
                 tend = Some(Instant::now() + TEND);
                 continue;
             }
+            () = sleep_until(named.unwrap_or_else(Instant::now)), if named.is_some() => {}
             () = sleep_until(look.unwrap_or_else(Instant::now)), if look.is_some() => {}
             changed = catalog.changed() => if changed.is_err() { return },
         }

@@ -111,12 +111,46 @@ impl Log {
         Ok(Begin { cursor, thinned: 0 })
     }
 
+    /// Where a reader begins that is to get everything from an item on.
+    pub(crate) fn begin_at(&mut self, seq: Seq) -> Begin {
+        Begin {
+            cursor: self.cursor(seq),
+            thinned: 0,
+        }
+    }
+
+    /// Where a reader begins that acknowledges what it gets. It gets everything from there on: the
+    /// newest items of keys that are kept from before are not for it.
+    pub(crate) fn first_in_full(&mut self, start: Start, epoch: Epoch, now_us: u64) -> Seq {
+        let floor = self.floor(now_us);
+        match start {
+            Start::Latest => self.next,
+            Start::Resume { epoch: old, next }
+            | Start::Rest {
+                epoch: old, next, ..
+            } if old == epoch => next.min(self.next),
+            Start::Resume { .. } | Start::Rest { .. } => 0,
+            Start::At { seq } => seq.min(self.next),
+            Start::Earliest | Start::LastPerKey => floor,
+            Start::Since { at_us } => self.since(at_us).max(floor),
+            Start::Ago { us } => self.since(now_us.saturating_sub(us)).max(floor),
+        }
+    }
+
     /// The first of the items that are kept for those who come later, but for newest ones of keys.
     pub(crate) fn floor(&mut self, now_us: u64) -> Seq {
         self.drop_old(now_us);
         self.seal();
         let Retention { items, bytes, .. } = self.bounds.retention;
         let mut floor = self.oldest().max(self.next.saturating_sub(items));
+        if let Some(age) = self.bounds.retention.age_us() {
+            // What somebody is waited for with may be older.
+            let oldest_us = now_us.saturating_sub(age);
+            let old = self
+                .sealed
+                .partition_point(|batch| batch.since_us < oldest_us);
+            floor = floor.max(self.sealed.get(old).map_or(self.next, |batch| batch.first));
+        }
         let mut kept = 0usize;
         for (number, batch) in self.sealed.iter().rev().enumerate() {
             kept = kept.saturating_add(batch.frame.len());
@@ -150,7 +184,7 @@ impl Log {
             .sealed
             .front()
             .is_some_and(|batch| batch.since_us < oldest_us)
-            && self.let_go()
+            && self.let_go().is_ok()
         {}
     }
 

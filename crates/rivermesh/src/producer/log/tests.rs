@@ -7,6 +7,7 @@ use rivermesh_proto::{Seq, batch::Batch, limits};
 use super::{Append, Bounds, Cursor, Limits, Log, Pin, Read, Retention};
 
 mod filtered;
+mod held;
 
 fn append(log: &mut Log, item: &[u8]) -> Append {
     let done: Result<Append, Infallible> = log.append(
@@ -34,6 +35,7 @@ fn items(frames: &[Bytes]) -> Vec<(Seq, Vec<u8>)> {
 
 const BOUNDS: Bounds = Bounds {
     log_bytes: 400,
+    hold_bytes: 1000,
     batch_bytes: 100,
     filters: Limits {
         bytes: 100_000,
@@ -253,6 +255,7 @@ proptest! {
                         }
                         Append::Full => prop_assert!(pinned && log.bytes() >= BOUNDS.log_bytes),
                         Append::Closed => prop_assert!(false, "nobody closed the log"),
+                        Append::Held => prop_assert!(false, "nothing is held"),
                     }
                 }
                 Op::Read { reader, max_bytes } => {

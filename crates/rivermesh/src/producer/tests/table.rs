@@ -34,6 +34,7 @@ proptest! {
             lag: Lag::Skip,
             filter: None,
             superseded: Superseded::Send,
+            named: None,
         };
         let node = SecretKey::from_bytes(&[1; 32]).public();
         let (mut feed, _) = bench.core.enter(node, &ask, None, bench.now_us).unwrap();

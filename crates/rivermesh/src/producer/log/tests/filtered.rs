@@ -236,6 +236,7 @@ impl Bench {
                 let wanted = self.readers.values().any(|r| item.is_for(r.filter));
                 assert_eq!(unwanted, !wanted);
             }
+            Append::Held => panic!("nothing is held"),
             Append::Full => {
                 // Somebody is waited for, and not for what his filter leaves out.
                 let blocking = self.readers.values().filter(|r| waited_for(r));
