@@ -8,6 +8,7 @@
 //! | [`driver`], [`recorder`] | the oracle's journals, kept by the SDK's handles |
 //! | [`cluster`], [`host`] | nodes on loopback, and runtimes that can be frozen under them |
 //! | [`peer`] | nodes in processes of their own, to be killed |
+//! | [`raw`] | a peer that speaks the protocol by hand, and whatever else it likes |
 //! | [`witness`] | a consumer that keeps what it was told of each number |
 //! | [`seed`] | the seed of a run, from the environment or random, printed when the test fails |
 //!
@@ -20,6 +21,7 @@ pub mod host;
 pub mod oracle;
 pub mod peer;
 pub mod process;
+pub mod raw;
 pub mod recorder;
 pub mod seed;
 pub mod wait;

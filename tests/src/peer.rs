@@ -1,7 +1,7 @@
 //! Nodes in processes of their own, as tests see them.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
 };
@@ -64,12 +64,13 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the program at `path`, which is `env!("CARGO_BIN_EXE_peer")` in a test.
+    /// Starts the program at `path`, which is `env!("CARGO_BIN_EXE_peer")` in a test, with one
+    /// argument: these [`Args`], or what another program takes, as JSON.
     ///
     /// # Panics
     /// When it cannot be started.
     #[must_use]
-    pub fn start(path: impl AsRef<Path>, args: &Args) -> Self {
+    pub fn start(path: impl AsRef<Path>, args: &impl Serialize) -> Self {
         let args = serde_json::to_string(args).unwrap_or_default();
         let child = Command::new(path.as_ref())
             .arg(args)
@@ -100,6 +101,17 @@ impl Process {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Writes a line to its standard input.
+    ///
+    /// # Panics
+    /// When it does not take it.
+    pub fn tell(&mut self, line: &str) {
+        let written = self.input.as_mut().map(|input| writeln!(input, "{line}"));
+        if !matches!(written, Some(Ok(()))) {
+            panic!("the process does not listen: {written:?}");
+        }
     }
 
     /// The next line that it says.

@@ -1,25 +1,12 @@
 //! Peers that do not keep to the protocol: closed with a code of the one table, at the cost of
 //! nobody else.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "helpers of tests fail the test"
-)]
-
 use std::time::Duration;
 
-use iroh::{
-    Endpoint, EndpointAddr, SecretKey,
-    endpoint::{Connection, ConnectionError, RecvStream, SendStream, presets},
-};
-use rivermesh::{
-    Condition, Epoch, NetworkId, NetworkKey, Node, StreamAdvert, StreamName, producer,
-};
+use iroh::endpoint::{RecvStream, SendStream};
+use rivermesh::{Condition, Epoch, NetworkId, NetworkKey, Node, StreamAdvert, producer};
 use rivermesh_proto::{
     code::Code,
-    entry::Entry,
-    handshake::{Context, EXPORTER_LABEL, Handshake, Hello, Role},
     limits,
     named::{Acknowledged, ConsumerName, Named, Share},
     schema::Schema,
@@ -30,119 +17,11 @@ use rivermesh_tests::{
     cluster::{Cluster, DEADLINE},
     oracle::{Key, Rules, Run},
     process::Usage,
-    recorder::{Driver, Recorder, now_us, stream},
+    raw::{Attacker, closed_with, message, request},
+    recorder::{Driver, Recorder, stream},
     seed::Seed,
 };
 use tokio::{sync::watch, time::timeout};
-
-/// An endpoint that speaks the protocol's name and whatever else it likes.
-struct Attacker {
-    endpoint: Endpoint,
-    secret: SecretKey,
-}
-
-impl Attacker {
-    async fn new() -> Self {
-        let secret = SecretKey::generate();
-        let endpoint = Endpoint::builder(presets::Minimal)
-            .secret_key(secret.clone())
-            .alpns(vec![wire::ALPN.to_vec()])
-            .relay_mode(iroh::RelayMode::Disabled)
-            .clear_ip_transports()
-            .bind_addr(std::net::SocketAddr::from(([127, 0, 0, 1], 0)))
-            .unwrap()
-            .bind()
-            .await
-            .unwrap();
-        Self { endpoint, secret }
-    }
-
-    async fn connect(&self, victim: EndpointAddr) -> Connection {
-        timeout(DEADLINE, self.endpoint.connect(victim, wire::ALPN))
-            .await
-            .unwrap()
-            .unwrap()
-    }
-
-    /// Connects as a member of an open network that says it produces these streams.
-    async fn join(
-        &self,
-        victim: EndpointAddr,
-        network: &str,
-        streams: Vec<StreamAdvert>,
-    ) -> Connection {
-        let connection = self.connect(victim).await;
-        let mut exporter = [0; 32];
-        connection
-            .export_keying_material(&mut exporter, EXPORTER_LABEL, b"")
-            .unwrap();
-        let network = NetworkId::of(network);
-        let entry = Entry {
-            network,
-            node: self.endpoint.id(),
-            name: "attacker".into(),
-            tags: std::collections::BTreeSet::new(),
-            addrs: self.endpoint.addr().addrs.into_iter().take(8).collect(),
-            streams,
-            instance: 1,
-            revision: now_us(),
-            refresh_s: 15,
-        };
-        let record = entry.sign(&self.secret).unwrap().as_bytes().clone();
-        let context = Context {
-            role: Role::Dialer,
-            network,
-            keys: Vec::new(),
-            local: self.endpoint.id(),
-            remote: connection.remote_id(),
-            exporter,
-        };
-        let mut handshake = Handshake::new(
-            context,
-            Hello {
-                instance: 1,
-                record,
-            },
-        )
-        .unwrap();
-        let (mut send, mut recv) = connection.open_bi().await.unwrap();
-        send.write_all(&handshake.start().unwrap()).await.unwrap();
-        loop {
-            let body = message(&mut recv).await;
-            let step = handshake.on_message(&body).unwrap();
-            for bytes in step.send {
-                send.write_all(&bytes).await.unwrap();
-            }
-            if step.done.is_some() {
-                send.finish().unwrap();
-                return connection;
-            }
-        }
-    }
-}
-
-async fn message(recv: &mut RecvStream) -> Vec<u8> {
-    let mut prefix = [0; 4];
-    recv.read_exact(&mut prefix).await.unwrap();
-    let mut body = vec![0; u32::from_le_bytes(prefix) as usize];
-    recv.read_exact(&mut body).await.unwrap();
-    body
-}
-
-/// The code that the victim closes the connection with.
-async fn closed_with(connection: &Connection) -> Code {
-    let error = timeout(DEADLINE, connection.closed())
-        .await
-        .expect("still open");
-    match error {
-        ConnectionError::ApplicationClosed(close) => {
-            let code = Code::from_number(close.error_code.into_inner()).expect("a known code");
-            assert_eq!(close.reason, code.reason().as_bytes());
-            code
-        }
-        other => panic!("closed without a code: {other}"),
-    }
-}
 
 /// A pair that minds its own business while others attack.
 struct Honest {
@@ -266,15 +145,7 @@ async fn a_member_that_sends_garbage_harms_its_own_streams() {
         );
     }
     // What does not exist, and what it may not have, is refused in words.
-    let ask = Subscribe {
-        stream: StreamName::new("nothing").unwrap(),
-        fingerprint: None,
-        start: Start::Latest,
-        lag: Lag::Skip,
-        filter: None,
-        superseded: Superseded::Send,
-        named: None,
-    };
+    let ask = request("nothing");
     let (mut send, mut recv) = connection.open_bi().await.unwrap();
     send.write_all(&[3]).await.unwrap();
     send.write_all(&ask.encode().unwrap()).await.unwrap();

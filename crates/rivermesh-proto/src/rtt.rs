@@ -1,12 +1,65 @@
 //! Smoothed round-trip time, as TCP keeps it (RFC 6298, section 2).
 //!
 //! An [`Estimator`] is fed with samples from live connections or probes; it keeps no clock and no
-//! history beyond the last [`WINDOW`] samples.
+//! history beyond the last [`WINDOW`] samples. A [`Steady`] says what is told of it: nothing before
+//! there are [`ENOUGH`] samples, and nothing new for a change by less than a tenth.
 
 use std::time::Duration;
 
 /// Samples that [`Estimator::recent_minimum`] looks back over.
 pub const WINDOW: usize = 16;
+
+/// Samples before a round-trip time counts as known. One may be a lucky one, or a lie.
+pub const ENOUGH: u32 = 3;
+
+/// A change by less than one part in so many is not told.
+const BAND: u32 = 10;
+
+/// What is told of a round-trip time, for decisions: unknown for long enough, and then steady.
+///
+/// A decision by a bound is made again whenever what is told changes. So a time that wavers about
+/// the bound by less than a tenth does not move it to and fro.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Steady {
+    estimator: Estimator,
+    told: Option<Duration>,
+}
+
+impl Steady {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes a measured round-trip time into account; gives the smoothed one where it is to be told
+    /// anew.
+    pub fn on_sample(&mut self, sample: Duration) -> Option<Duration> {
+        self.estimator.on_sample(sample);
+        let smoothed = self.estimator.smoothed()?;
+        let enough = self.estimator.samples() >= ENOUGH;
+        let moved = self
+            .told
+            .is_none_or(|told| told.abs_diff(smoothed) > told / BAND);
+        if !(enough && moved) {
+            return None;
+        }
+        self.told = Some(smoothed);
+        self.told
+    }
+
+    /// What was told last, or `None` while the time counts as unknown.
+    #[must_use]
+    pub const fn told(&self) -> Option<Duration> {
+        self.told
+    }
+
+    /// The estimate behind it.
+    #[must_use]
+    pub const fn estimator(&self) -> &Estimator {
+        &self.estimator
+    }
+}
 
 /// What is known of the round-trip time to one peer.
 ///
@@ -144,6 +197,44 @@ mod tests {
         estimator.on_sample(ms(50));
         assert_eq!(estimator.recent_minimum(), Some(ms(50)));
         assert_eq!(estimator.minimum(), Some(ms(1)));
+    }
+
+    #[test]
+    fn a_time_is_unknown_before_there_are_enough_samples() {
+        let mut steady = Steady::new();
+        for _ in 1..ENOUGH {
+            assert_eq!(steady.on_sample(ms(1)), None);
+            assert_eq!(steady.told(), None);
+        }
+        assert_eq!(steady.on_sample(ms(1)), Some(ms(1)));
+        assert_eq!(steady.told(), Some(ms(1)));
+    }
+
+    #[test]
+    fn wavering_about_a_bound_does_not_move_a_decision() {
+        let bound = ms(50);
+        let passes = |steady: &Steady| steady.told().is_some_and(|told| told <= bound);
+        let mut steady = Steady::new();
+        for _ in 0..ENOUGH {
+            steady.on_sample(ms(49));
+        }
+        assert!(passes(&steady));
+        for _ in 0..50 {
+            for _ in 0..20 {
+                steady.on_sample(ms(53));
+            }
+            assert!(steady.estimator().smoothed() > Some(bound));
+            assert!(passes(&steady), "it went to and fro");
+            for _ in 0..20 {
+                steady.on_sample(ms(46));
+            }
+            assert!(passes(&steady));
+        }
+        // What is really beyond the bound is told.
+        for _ in 0..20 {
+            steady.on_sample(ms(60));
+        }
+        assert!(!passes(&steady));
     }
 
     #[test]

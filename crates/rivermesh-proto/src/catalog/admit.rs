@@ -94,7 +94,8 @@ pub enum Refused {
     /// The entry was not refreshed within its own promise when it was passed on.
     #[error("the entry has expired")]
     Expired,
-    /// The catalog is full, and no listed node is unreachable.
+    /// The catalog is full: no listed node is unreachable, and either the node is not here in person,
+    /// or all others have been.
     #[error("the catalog is full")]
     Full,
     /// A suspicion of a node that is not listed.
@@ -163,14 +164,18 @@ impl Catalog {
         let (node, revision) = (record.node_bytes(), record.revision());
         let in_person = matches!(source, Source::Handshake { .. });
         let mut listed = false;
-        if let Some(slot) = self.slots.get(&node) {
+        if let Some(slot) = self.slots.get_mut(&node) {
             listed = true;
             let known = slot.record.revision();
             if revision < known {
                 return Err(Refused::Older { known });
             }
             if revision == known {
-                if !(in_person && slot.lost.is_some() && slot.record == record) {
+                if !(in_person && slot.record == record) {
+                    return Err(Refused::Known);
+                }
+                if slot.lost.is_none() {
+                    slot.met = true;
                     return Err(Refused::Known);
                 }
                 // Verified when it was listed.
@@ -188,9 +193,11 @@ impl Catalog {
         }
         check_clock(revision, now)?;
         let full = !listed && self.slots.len() >= self.config.capacity;
-        if full && self.lost.is_empty() {
-            return Err(Refused::Full);
-        }
+        let gives_way = if full {
+            Some(self.gives_way(in_person).ok_or(Refused::Full)?)
+        } else {
+            None
+        };
         let Record::Entry(entry) = record.verify()? else {
             return Err(Refused::Invalid(EntryError::Malformed("not an entry")));
         };
@@ -202,12 +209,7 @@ impl Catalog {
         if age >= lifetime {
             return Err(Refused::Expired);
         }
-        let displaced = if full {
-            let longest = self.lost.first().map(|(_, node)| *node);
-            longest.and_then(|node| self.evict(&node, now))
-        } else {
-            None
-        };
+        let displaced = gives_way.and_then(|node| self.evict(&node, now));
         let change = self.list(entry, record, now.mono + (lifetime - age), in_person, now);
         Ok(Admitted {
             change: Some(change),
@@ -215,6 +217,19 @@ impl Catalog {
             refute: None,
             forward: true,
         })
+    }
+
+    /// Who leaves a full catalog for a new node: who has been unreachable for longest; else, for a node
+    /// that is here in person, one that never was and that nobody here is connected to. Of those the
+    /// one that is to be listed for longest without being heard of again: to keep made-up entries
+    /// listed has to cost more than to make them up.
+    fn gives_way(&self, in_person: bool) -> Option<NodeId> {
+        if let Some((_, node)) = self.lost.first() {
+            return Some(*node);
+        }
+        let hearsay = |node: &NodeId| self.slots.get(node).is_some_and(|slot| !slot.met);
+        let mut due = self.due.iter().rev().map(|(_, node)| *node);
+        if in_person { due.find(hearsay) } else { None }
     }
 
     fn admit_departure(&mut self, record: SignedRecord, now: Clock) -> Result<Admitted, Refused> {
@@ -321,6 +336,7 @@ impl Catalog {
     /// A node proved in person that it runs, with the entry that is known.
     fn revive(&mut self, node: &NodeId, now: Clock) -> Admitted {
         if let Some(slot) = self.slots.get_mut(node) {
+            slot.met = true;
             slot.expires_at = now.mono + slot.lifetime;
         }
         Admitted {
@@ -343,9 +359,11 @@ impl Catalog {
         let lifetime = self.lifetime(entry.refresh());
         self.unbury(&node);
         let old = self.view.get(&node).cloned();
+        let mut met = in_person;
         let mut suspicion = None;
         let mut pending = None;
         if let Some(slot) = self.slots.get_mut(&node) {
+            met |= slot.met;
             self.digest.remove(&node, slot.record.revision());
             if let Some(since) = slot.lost.take() {
                 self.lost.remove(&(since, node));
@@ -367,6 +385,7 @@ impl Catalog {
         let suspected = suspicion.is_some();
         let slot = Slot {
             record,
+            met,
             lifetime,
             expires_at,
             lost: None,

@@ -167,6 +167,9 @@ pub struct Catalog {
 #[derive(Debug)]
 struct Slot {
     record: SignedRecord,
+    /// Whether the node itself has shown one of its entries here in a handshake. What others tell of
+    /// nodes that never did may be made up.
+    met: bool,
     /// Three refresh periods and the grace.
     lifetime: Duration,
     expires_at: Duration,

@@ -331,7 +331,8 @@ impl<T: Datum> Consumer<T> {
                 let (items, range) = (batch.len() as u64, batch.range());
                 self.stats.items += items;
                 if !batch.is_again() {
-                    self.stats.filtered += range.end - range.start - items;
+                    let left_out = range.end - range.start - items;
+                    self.stats.filtered = self.stats.filtered.saturating_add(left_out);
                 }
                 let ack = batch.ack(range.start, range.end);
                 if let Some(auto) = &mut self.acking.auto {
@@ -364,7 +365,8 @@ impl<T: Datum> Consumer<T> {
                 held,
             } => Arrived::Batch(Batch::new(source, batch, held)),
             Message::Missed { source, from, to } => {
-                self.stats.missed += to - from;
+                // What a producer says was missed may be as much as it likes.
+                self.stats.missed = self.stats.missed.saturating_add(to - from);
                 Arrived::Event(Event::Missed {
                     producer: source.producer,
                     epoch: source.epoch,
@@ -464,7 +466,7 @@ impl<T: Datum> Consumer<T> {
     #[cold]
     fn filtered<E>(&mut self, producer: NodeId, epoch: Epoch, numbers: Range<Seq>) -> Event<E> {
         let (from, to) = (numbers.start, numbers.end);
-        self.stats.filtered += to - from;
+        self.stats.filtered = self.stats.filtered.saturating_add(to - from);
         Event::Filtered {
             producer,
             epoch,

@@ -259,7 +259,7 @@ impl Worker {
             };
             if let Some(link) = self.peers.get(peer) {
                 self.contacts.probing.remove(&peer);
-                if let Some(rtt) = link.rtt() {
+                if let Some(rtt) = link.measure() {
                     self.shared.measured(peer, rtt);
                 }
                 continue;

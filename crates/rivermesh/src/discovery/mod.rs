@@ -17,6 +17,7 @@
 //! | `reconcile` | comparing catalogs with peers |
 //! | `contact` | dialing: bootstrap peers, probes, lost ones; telling the network of dead ones |
 //! | `rendezvous` | the folder in which nodes of one machine find each other |
+//! | `place` | which addresses of an entry are dialed |
 //! | `meters` | metrics |
 
 mod config;
@@ -27,6 +28,7 @@ mod gossip;
 mod membership;
 mod meters;
 mod neighbour;
+mod place;
 mod reconcile;
 mod rendezvous;
 mod screen;

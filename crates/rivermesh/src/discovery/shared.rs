@@ -19,7 +19,7 @@ use rivermesh_proto::{
     catalog::{Admitted, Catalog, Change, Clock, Refused, Rtt, Snapshot, Source},
     entry::{Departure, Entry, EntryError, Revisions, SignedRecord},
     limits,
-    rtt::Estimator,
+    rtt::Steady,
     sync::{Output, SyncError},
 };
 use thiserror::Error;
@@ -29,7 +29,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{Config, Event, Events, meters, meters::Meters};
+use super::{Config, Event, Events, meters, meters::Meters, place::is_one};
 
 /// Addresses of peers that are known from elsewhere than the catalog.
 const HINTS: usize = 1024;
@@ -79,17 +79,11 @@ struct State {
     revisions: Revisions,
     departed: bool,
     hints: HashMap<NodeId, EndpointAddr>,
-    rtts: HashMap<NodeId, Measured>,
+    rtts: HashMap<NodeId, Steady>,
     /// Peers that came with a record older than what is known of them.
     outdated: HashSet<NodeId>,
     /// Where peers were that are not listed any more because nobody could reach them.
     lost: Vec<EndpointAddr>,
-}
-
-#[derive(Debug, Default)]
-struct Measured {
-    estimator: Estimator,
-    told: Option<Duration>,
 }
 
 /// Who the local node is.
@@ -264,7 +258,7 @@ impl Shared {
         Some(record)
     }
 
-    /// Takes a measured round-trip time, and tells when it has changed by more than a tenth.
+    /// Takes a measured round-trip time, and tells of it when it is to be told: see [`Steady`].
     pub(super) fn measured(&self, peer: NodeId, sample: Duration) {
         self.meters.rtt.record(sample);
         let mut state = self.lock();
@@ -272,29 +266,18 @@ impl Shared {
         if state.catalog.view().get(&peer).is_none() {
             return;
         }
-        let measured = state.rtts.entry(peer).or_default();
-        measured.estimator.on_sample(sample);
-        let estimator = &measured.estimator;
-        let (Some(smoothed), Some(variance), Some(min)) = (
-            estimator.smoothed(),
-            estimator.variance(),
-            estimator.minimum(),
-        ) else {
+        let steady = state.rtts.entry(peer).or_default();
+        let Some(smoothed) = steady.on_sample(sample) else {
             return;
         };
-        let news = measured
-            .told
-            .is_none_or(|told| told.abs_diff(smoothed) > told / 10);
-        if news {
-            measured.told = Some(smoothed);
-            state.catalog.set_rtt(
-                &peer,
-                Rtt {
-                    smoothed,
-                    min,
-                    variance,
-                },
-            );
+        let estimator = steady.estimator();
+        if let (Some(variance), Some(min)) = (estimator.variance(), estimator.minimum()) {
+            let rtt = Rtt {
+                smoothed,
+                min,
+                variance,
+            };
+            state.catalog.set_rtt(&peer, rtt);
             self.changed.notify_one();
         }
     }
@@ -391,7 +374,7 @@ impl Shared {
         let listed = state.catalog.view().get(&peer);
         let listed = listed
             .into_iter()
-            .flat_map(|peer| peer.addrs().iter().cloned());
+            .flat_map(|peer| peer.addrs().iter().filter(|addr| is_one(addr)).cloned());
         let hinted = state
             .hints
             .get(&peer)

@@ -35,6 +35,9 @@ use crate::{
     task::Tasks,
 };
 
+/// How often the round-trip time to a peer is read that was connected a moment ago, and for how long:
+/// until there are enough samples for it to be known.
+const YOUNG: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// Changes of the node's own entry within this time are announced together.
 const COALESCE: Duration = Duration::from_millis(20);
 
@@ -76,6 +79,7 @@ struct Life {
     instance: u64,
     /// As the catalog said when the connection was made. It may know of a life before or after.
     listed: Option<u64>,
+    since: Instant,
 }
 
 pub(super) struct Worker {
@@ -200,7 +204,9 @@ impl Worker {
         let life = Life {
             instance: link.instance(),
             listed: self.shared.instance(peer),
+            since: now,
         };
+        self.rtt_at = self.rtt_at.min(now + YOUNG.0);
         let before = self.connected.insert(peer, life);
         if before.is_some_and(|before| before.instance != link.instance()) {
             // The peer's process is another one, which knows nothing of being a neighbour.
@@ -310,10 +316,10 @@ impl Worker {
             }
         }
         if self.rtt_at <= now {
-            self.rtt_at = now + self.shared.config.rtt_interval;
             for link in self.peers.links() {
                 self.sample(&link);
             }
+            self.rtt_at = now + self.until_next_sample(now);
             self.let_go(now);
         }
         if self.departed {
@@ -340,8 +346,27 @@ impl Worker {
         interval.is_some()
     }
 
+    /// How long until round-trip times are read again.
+    fn until_next_sample(&self, now: Instant) -> Duration {
+        let mut young = self
+            .connected
+            .iter()
+            .filter(|(_, life)| now.duration_since(life.since) < YOUNG.1)
+            .map(|(peer, _)| *peer)
+            .peekable();
+        let usual = self.shared.config.rtt_interval;
+        if young.peek().is_none() {
+            return usual;
+        }
+        let unknown = self.shared.read(|catalog| {
+            let listed = |peer| catalog.view().get(&peer).cloned();
+            young.filter_map(listed).any(|peer| peer.rtt().is_none())
+        });
+        if unknown { usual.min(YOUNG.0) } else { usual }
+    }
+
     fn sample(&self, link: &Link) {
-        if let Some(rtt) = link.rtt() {
+        if let Some(rtt) = link.measure() {
             self.shared.measured(link.peer(), rtt);
         }
     }

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -22,6 +22,8 @@ pub(crate) struct Link {
     dialed: bool,
     uses: AtomicUsize,
     retired: AtomicBool,
+    /// The last round-trip time that [`Link::measure`] gave, in nanoseconds.
+    measured: AtomicU64,
 }
 
 impl Link {
@@ -34,6 +36,7 @@ impl Link {
             dialed,
             uses: AtomicUsize::new(0),
             retired: AtomicBool::new(false),
+            measured: AtomicU64::new(0),
         }
     }
 
@@ -61,13 +64,17 @@ impl Link {
         &self.connection
     }
 
-    /// The transport's current estimate of the round-trip time on the path in use.
-    pub(crate) fn rtt(&self) -> Option<Duration> {
+    /// The transport's estimate of the round-trip time on the path in use, if it is another one than
+    /// the last time: the same once more is no further evidence.
+    ///
+    /// The transport measures by acknowledgements (RFC 9002, section 5). What a peer says of its own
+    /// delay never makes the estimate less than the shortest time that was measured.
+    pub(crate) fn measure(&self) -> Option<Duration> {
         let paths = self.connection.paths();
         let selected = paths.iter().find(iroh::endpoint::Path::is_selected);
-        selected
-            .or_else(|| paths.iter().next())
-            .map(|path| path.rtt())
+        let rtt = selected.or_else(|| paths.iter().next())?.rtt();
+        let nanos = u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX);
+        (self.measured.swap(nanos, Ordering::Relaxed) != nanos).then_some(rtt)
     }
 
     /// Opens a stream of this kind in both directions.

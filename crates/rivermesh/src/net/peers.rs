@@ -266,10 +266,13 @@ impl Peers {
             link = self.arrival(peer) => return Ok(link),
             turn = turn.lock_owned() => turn,
         };
-        let place = Arc::clone(&self.0.dial_places)
-            .acquire_owned()
-            .await
-            .map_err(|_| ConnectError::ShuttingDown)?;
+        // Many dials that lead nowhere may be in front of this one.
+        let place = tokio::select! {
+            biased;
+            link = self.arrival(peer) => return Ok(link),
+            place = Arc::clone(&self.0.dial_places).acquire_owned() => place,
+        };
+        let place = place.map_err(|_| ConnectError::ShuttingDown)?;
         let (done, dialed) = oneshot::channel();
         let (peers, within) = (self.clone(), self.0.config.dial_timeout);
         // A task of its own: a dial that is given up half way may close the one connection that the
@@ -361,7 +364,7 @@ impl Peers {
         )
         .await?;
         let link = Arc::new(Link::new(connection, hello.instance, role == Role::Dialer));
-        if let Err(code) = inner.directory.admit(peer, hello.record, link.rtt()) {
+        if let Err(code) = inner.directory.admit(peer, hello.record, link.measure()) {
             link.close(code);
             return Err(Refusal::Failed {
                 reason: code.to_string(),
@@ -379,6 +382,16 @@ impl Peers {
         let (replaced, choice) = {
             let mut links = self.map();
             let rival = links.get(&link.peer()).filter(|rival| !rival.is_closed());
+            // Many may have been in their handshake when there was room.
+            let places = self.0.config.max_connections;
+            if rival.is_none() && !link.dialed() && links.len() >= places {
+                drop(links);
+                link.close(Code::Busy);
+                return Err(Refusal::Failed {
+                    reason: Code::Busy.to_string(),
+                    code: None,
+                });
+            }
             let choice = rival.map_or(Choice::New, |rival| rivals::choose(local, &link, rival));
             if let (Some(rival), Choice::Old) = (rival, choice) {
                 let rival = rival.hold();

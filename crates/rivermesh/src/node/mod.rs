@@ -3,9 +3,11 @@
 //! | file | story |
 //! | --- | --- |
 //! | `builder` | how a node is set up, and started |
+//! | `explain` | why a peer receives a stream, or does not |
 //! | `key` | the file that keeps a node's identity |
 
 mod builder;
+mod explain;
 mod key;
 
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
@@ -21,6 +23,7 @@ use tokio::{
 
 pub use self::{
     builder::{Builder, SpawnError},
+    explain::{Explanation, Part, Step},
     key::KeyFileError,
 };
 use crate::{

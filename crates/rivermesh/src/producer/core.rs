@@ -306,11 +306,11 @@ impl Core {
         peer: &Peer,
         ask: &Subscribe,
     ) -> Result<(Feed, Accepted), Refusal> {
-        if self.is_closed() {
-            return Err(Refusal::Closed);
-        }
         if !self.admits(peer) {
             return Err(Refusal::NotAdmitted);
+        }
+        if self.is_closed() {
+            return Err(Refusal::Closed);
         }
         if ask
             .fingerprint

@@ -235,11 +235,13 @@ impl Producers {
         link: &Use,
         ask: &Subscribe,
     ) -> Result<(super::feed::Feed, rivermesh_proto::subscribe::Accepted), Refusal> {
-        let core = self.get(&ask.stream).ok_or(Refusal::UnknownStream)?;
         let snapshot = self.0.discovery.snapshot();
         // The handshake has put the peer's entry in; where it was evicted since, the peer is not
         // known well enough to be admitted.
         let peer = snapshot.get(&link.peer()).ok_or(Refusal::NotAdmitted)?;
+        // What is not there admits nobody: a peer that may not know of a stream must not find out by
+        // asking for names.
+        let core = self.get(&ask.stream).ok_or(Refusal::NotAdmitted)?;
         core.admit(peer, ask)
     }
 }

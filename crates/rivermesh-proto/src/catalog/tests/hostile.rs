@@ -113,6 +113,54 @@ fn forged_suspicions_do_not_use_up_the_reporters_right() {
 }
 
 #[test]
+fn who_comes_in_person_goes_before_hearsay_in_a_full_catalog() {
+    let mut catalog = catalog_with(Config {
+        capacity: 5,
+        ..Config::default()
+    });
+    let long = |n| {
+        let mut entry = plain(n, WALL);
+        entry.refresh_s = 3600;
+        entry.sign(&key(n)).unwrap()
+    };
+    // One that was met, one that is connected, one that is heard of every now and then, and one that was made up.
+    catalog.admit(entry(1, 1), hello(1), at(0)).unwrap();
+    catalog.admit(long(2), Source::Gossip, at(0)).unwrap();
+    catalog.connected(id(2), at(0));
+    catalog.admit(entry(3, 1), Source::Gossip, at(0)).unwrap();
+    catalog.admit(long(4), Source::Gossip, at(0)).unwrap();
+    for source in [Source::Gossip, FRESH] {
+        assert_eq!(
+            catalog.admit(entry(9, 1), source, at(0)),
+            Err(Refused::Full)
+        );
+    }
+    let mut forged = entry(9, 1).as_bytes().to_vec();
+    forged[0] ^= 1;
+    let forged = SignedRecord::decode(Bytes::from(forged)).unwrap();
+    assert!(catalog.admit(forged, hello(9), at(0)).is_err());
+    assert!(
+        listed(&catalog, 4).is_some(),
+        "a forgery displaced somebody"
+    );
+    for (n, gone) in [(9, 4), (8, 3)] {
+        let admitted = catalog.admit(entry(n, 1), hello(n), at(0)).unwrap();
+        assert!(matches!(admitted.displaced, Some(Change::Left(peer)) if peer.id() == id(gone)));
+        assert_eq!(catalog.view().len(), 5);
+    }
+    // It takes a place again only in person.
+    assert_eq!(
+        catalog.admit(long(4), Source::Gossip, at(1)),
+        Err(Refused::Evicted)
+    );
+    // All that are left were here, or are connected.
+    assert_eq!(
+        catalog.admit(entry(7, 1), hello(7), at(0)),
+        Err(Refused::Full)
+    );
+}
+
+#[test]
 fn a_flood_of_sybils_takes_bounded_memory_and_displaces_nobody() {
     let mut catalog = catalog();
     catalog.admit(entry(1, 1), Source::Gossip, at(0)).unwrap();
