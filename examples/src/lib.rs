@@ -67,6 +67,7 @@ mod book {
         concepts "docs/src/concepts.md"
         guide_producer "docs/src/guide-producer.md"
         guide_consumer "docs/src/guide-consumer.md"
+        tickets "docs/src/tickets.md"
         operators "docs/src/operators.md"
         operations "docs/src/operations.md"
         coming_from "docs/src/coming-from.md"

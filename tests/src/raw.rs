@@ -297,6 +297,7 @@ pub fn request(stream: &str) -> Subscribe {
         filter: None,
         superseded: Superseded::Send,
         named: None,
+        credential: None,
     }
 }
 

@@ -198,6 +198,7 @@ async fn a_producer_that_sends_broken_frames_is_asked_again_only_now_and_then() 
                 lag: Lag::Skip,
                 schema: None,
                 redelivers: 0,
+                credential: None,
             });
             let _ = send.write_all(&accepted.encode().unwrap()).await;
             let _ = send.write_all(frames[asked % frames.len()]).await;
@@ -273,6 +274,7 @@ async fn who_acknowledges_what_it_never_got_is_cut() {
             filter: None,
             superseded: Superseded::Send,
             named,
+            credential: None,
         };
         let (mut send, mut recv) = connection.open_bi().await.unwrap();
         send.write_all(&[3]).await.unwrap();

@@ -51,6 +51,7 @@ impl Client {
             named: None,
             filter: None,
             superseded: Superseded::Send,
+            credential: None,
         };
         to.write_all(&[StreamKind::Subscribe.byte()]).await?;
         to.write_all(&wire::encode(&ask, limits::CONTROL)?).await?;

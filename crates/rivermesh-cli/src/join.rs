@@ -64,6 +64,18 @@ pub(crate) async fn start(args: &NetworkArgs) -> Result<Node> {
     builder.spawn().await.wrap_err("cannot start the node")
 }
 
+/// The name of the network that the flags name.
+///
+/// # Errors
+/// When they contradict each other.
+pub(crate) fn network_of(args: &NetworkArgs) -> Result<String> {
+    let invites = args.join.iter().map(|text| invite(text));
+    network(
+        args.network.as_deref(),
+        &invites.collect::<Result<Vec<_>>>()?,
+    )
+}
+
 /// The network: by flag, else by invite, else the default one.
 fn network(flag: Option<&str>, invites: &[Invite]) -> Result<String> {
     let mut named = invites.iter().map(Invite::network);
@@ -82,6 +94,7 @@ fn network(flag: Option<&str>, invites: &[Invite]) -> Result<String> {
 /// An invite, or `@file` with one.
 fn invite(text: &str) -> Result<Invite> {
     let read;
+    let is_argument = !text.starts_with('@');
     let text = match text.strip_prefix('@') {
         Some(file) => {
             read = fs::read_to_string(file)
@@ -91,6 +104,14 @@ fn invite(text: &str) -> Result<Invite> {
         None => text,
     };
     let parsed = text.parse::<Invite>();
+    if is_argument && parsed.as_ref().is_ok_and(|invite| invite.key().is_some()) {
+        return Err(Usage(
+            "--join: this invite has the network's key, which every user of the machine can read \
+             in an argument: give it as @FILE"
+                .to_owned(),
+        )
+        .into());
+    }
     parsed.map_err(|error| Usage(format!("--join: {error}")).into())
 }
 

@@ -15,6 +15,7 @@ mod node;
 mod publish;
 mod subscribe;
 mod text;
+mod ticket;
 
 use std::{io, process::ExitCode};
 
@@ -54,6 +55,8 @@ async fn run(cli: Cli) -> Result<bool> {
         Command::Pub(args) => Box::pin(publish::run(&args)).await,
         Command::Sub(args) => Box::pin(subscribe::run(&args)).await,
         Command::Ls(args) => Box::pin(node::list(&args)).await,
+        Command::Key(command) => ticket::key(&command),
+        Command::Ticket(command) => Box::pin(ticket::run(&command)).await,
         Command::Demo(args) => Box::pin(demo::run(&args, cli.verbose)).await,
         Command::Bench(args) => Box::pin(bench::run(&args)).await,
         Command::Completions(args) => {

@@ -27,6 +27,12 @@ impl NetworkId {
         ))
     }
 
+    /// The id that has these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The bytes of the id.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {

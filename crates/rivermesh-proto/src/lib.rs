@@ -21,6 +21,7 @@
 //! | [`batch`] | the data frames: many items in one run of bytes |
 //! | [`filter`] | predicates over items: a language, its types, and many of them at once |
 //! | [`schema`] | the shape of an item, its fingerprint, and reading items by it |
+//! | [`ticket`] | who may do what: signed, delegated offline, revoked |
 //! | [`invite`] | the string a person pastes to join |
 
 pub mod batch;
@@ -38,6 +39,7 @@ pub mod rtt;
 pub mod schema;
 pub mod subscribe;
 pub mod sync;
+pub mod ticket;
 pub mod wire;
 
 pub use ids::{Epoch, Fingerprint, NetworkId, NetworkKey, NodeId, Seq, StreamName};

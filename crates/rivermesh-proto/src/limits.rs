@@ -59,6 +59,16 @@ pub const FILTER_ELEMENTS: usize = 1024;
 pub const FILTER_SCANS: usize = 16;
 /// Characters of a glob pattern that is not a mere prefix, suffix, part or whole.
 pub const FILTER_GLOB: usize = 120;
+/// Bytes of a ticket, or of another credential in its place.
+pub const TICKET: usize = 2 * 1024;
+/// Links of a ticket.
+pub const TICKET_LINKS: usize = 4;
+/// Seconds between beginning and end of a ticket.
+pub const TICKET_LIFETIME_S: u64 = 366 * 24 * 60 * 60;
+/// The last second, since 1970, that a ticket may speak of: the end of the year 9999.
+pub const TICKET_TIME_S: u64 = 253_402_300_799;
+/// Bytes of a list of revoked tickets.
+pub const REVOCATIONS: usize = 16 * 1024;
 /// Bytes of one gossip message (iroh-gossip's default).
 pub const GOSSIP: usize = 4096;
 /// Time for each phase of a handshake.

@@ -23,6 +23,7 @@ use crate::{
     ids::{Epoch, Fingerprint, Seq, StreamName},
     limits,
     named::{Acknowledged, Named},
+    ticket::Credential,
     wire::{self, DecodeError, EncodeError},
 };
 
@@ -46,6 +47,8 @@ pub struct Subscribe {
     /// For a consumer that acknowledges: its name. What is not acknowledged under the name comes
     /// first, whatever `start` says, which counts for a name that the producer does not know.
     pub named: Option<Named>,
+    /// What entitles the consumer, if it has anything of the kind.
+    pub credential: Option<Credential>,
 }
 
 /// What a consumer says on its side of the stream after [`Reply::Accepted`].
@@ -76,6 +79,9 @@ pub enum Update {
         /// Which items.
         items: Acknowledged,
     },
+    /// It has a newer credential than the one it has shown. The producer goes by it from now on if
+    /// it is good, and by the one before if it is not; it does not answer.
+    Credential(Credential),
 }
 
 /// The first item that a consumer wants.
@@ -302,6 +308,8 @@ pub struct Accepted {
     /// Items before this number may have been sent to the consumer's name before; 0 where it has
     /// none, or shares it.
     pub redelivers: Seq,
+    /// What entitles the producer, if it has anything of the kind.
+    pub credential: Option<Credential>,
 }
 
 /// Why a producer does not accept a consumer.
@@ -400,7 +408,7 @@ impl Subscribe {
     /// The message with its length prefix.
     ///
     /// # Errors
-    /// Never: name and filter are within their limits.
+    /// Never: name, filter and credential are within their limits.
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
         wire::encode(self, limits::CONTROL)
     }
@@ -418,7 +426,7 @@ impl Update {
     /// The message with its length prefix.
     ///
     /// # Errors
-    /// Never: the filter is within its limit.
+    /// Never: filter and credential are within their limits.
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
         wire::encode(self, limits::CONTROL)
     }

@@ -34,11 +34,19 @@ pub enum StreamKind {
     Subscribe = 3,
     /// How far the consumers with a name are: one request, one answer; bidirectional.
     Lag = 4,
+    /// Lists of revoked tickets; unidirectional.
+    Revocations = 5,
 }
 
 impl StreamKind {
     /// All kinds, in the order of their bytes.
-    pub const ALL: [Self; 4] = [Self::Gossip, Self::Sync, Self::Subscribe, Self::Lag];
+    pub const ALL: [Self; 5] = [
+        Self::Gossip,
+        Self::Sync,
+        Self::Subscribe,
+        Self::Lag,
+        Self::Revocations,
+    ];
 
     /// The byte on the wire.
     #[must_use]
@@ -54,6 +62,7 @@ impl StreamKind {
             2 => Some(Self::Sync),
             3 => Some(Self::Subscribe),
             4 => Some(Self::Lag),
+            5 => Some(Self::Revocations),
             _ => None,
         }
     }

@@ -24,6 +24,7 @@ mod targets;
 fn mutations(target: &str) -> usize {
     match target {
         "sync" => 100,
+        "ticket" => 300,
         "entry" => 700,
         _ => 1500,
     }

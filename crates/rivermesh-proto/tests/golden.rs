@@ -14,6 +14,7 @@
 //! | batch, thinned batch, gap, end, filter, refusal | `batch/tests.rs` |
 //! | schema | `schema/tests/codec.rs`, here each shape by itself |
 //! | ids derived from names, fingerprints, the label of the TLS exporter | here |
+//! | ticket, revocation list | `ticket/tests/golden.txt` |
 //! | invite | `tests/invite.rs` |
 #![allow(clippy::unwrap_used, reason = "a test's helpers may panic")]
 
@@ -119,8 +120,9 @@ fn lag_policies_have_their_numbers() {
             filter: None,
             superseded: Superseded::Send,
             named: None,
+            credential: None,
         };
-        let golden = format!("08000000017300000{number}000000");
+        let golden = format!("09000000017300000{number}00000000");
         assert_eq!(hex(&request.encode().unwrap()), golden, "{lag}");
         let reply = Reply::Accepted(Accepted {
             epoch: Epoch(1),
@@ -129,8 +131,9 @@ fn lag_policies_have_their_numbers() {
             schema: None,
             thinned: 0,
             redelivers: 0,
+            credential: None,
         });
-        let golden = format!("070000000001020{number}000000");
+        let golden = format!("080000000001020{number}00000000");
         assert_eq!(hex(&reply.encode().unwrap()), golden, "{lag}");
         let reply = Reply::Refused(Refusal::LagNotAllowed {
             allowed: LagSet::EMPTY.with(lag),

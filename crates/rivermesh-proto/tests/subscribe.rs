@@ -9,6 +9,7 @@ use rivermesh_proto::{
     limits,
     named::{Acknowledged, ConsumerName, Named, Share},
     subscribe::{Accepted, Lag, LagSet, Refusal, Reply, Start, Subscribe, Superseded, Update},
+    ticket::Credential,
     wire::{DecodeError, PREFIX},
 };
 
@@ -22,6 +23,7 @@ fn requests() -> Vec<(Subscribe, &'static str)> {
         filter: None,
         superseded: Superseded::Send,
         named: None,
+        credential: None,
     };
     vec![
         (
@@ -33,8 +35,9 @@ fn requests() -> Vec<(Subscribe, &'static str)> {
                 filter: None,
                 superseded: Superseded::Send,
                 named: None,
+                credential: None,
             },
-            "0e0000000777656174686572000000000000",
+            "0f00000007776561746865720000 0000000000",
         ),
         (
             Subscribe {
@@ -52,28 +55,30 @@ fn requests() -> Vec<(Subscribe, &'static str)> {
                     share: Share::Key,
                     max_in_flight: 300,
                 }),
+                credential: Some(credential()),
             },
-            "25000000077765617468657201010203040506070801b424ac02030104 6c617465 01 0102616202ac02",
+            "2b000000077765617468657201010203040506070801b424ac02030104 6c617465 01 0102616202ac02 \
+             0104 65794a2e",
         ),
         (
             starts(Start::Earliest),
-            "0e0000000777656174686572000200000000",
+            "0f000000077765617468657200020000000000",
         ),
         (
             starts(Start::At { seq: 300 }),
-            "10000000077765617468657200 03ac0200000000",
+            "11000000077765617468657200 03ac020000000000",
         ),
         (
             starts(Start::Since { at_us: 300 }),
-            "10000000077765617468657200 04ac0200000000",
+            "11000000077765617468657200 04ac020000000000",
         ),
         (
             starts(Start::Ago { us: 7 }),
-            "0f000000077765617468657200 050700000000",
+            "10000000077765617468657200 05070000000000",
         ),
         (
             starts(Start::LastPerKey),
-            "0e0000000777656174686572000600000000",
+            "0f000000077765617468657200060000000000",
         ),
         (
             starts(Start::Rest {
@@ -81,7 +86,7 @@ fn requests() -> Vec<(Subscribe, &'static str)> {
                 next: 300,
                 until: 7,
             }),
-            "130000000777656174686572 0007b424ac020700000000",
+            "140000000777656174686572 0007b424ac02070000000000",
         ),
     ]
 }
@@ -102,7 +107,12 @@ fn updates() -> Vec<(Update, &'static str)> {
             },
             "08000000 03020102ac029003",
         ),
+        (Update::Credential(credential()), "06000000 04 04 65794a2e"),
     ]
+}
+
+fn credential() -> Credential {
+    Credential::new(&b"eyJ."[..]).unwrap()
 }
 
 fn fault() -> Fault {
@@ -119,14 +129,28 @@ fn replies() -> Vec<(Reply, &'static str)> {
             schema,
             thinned: 5,
             redelivers: 300,
+            credential: None,
         })
+    };
+    let entitled = Accepted {
+        epoch: Epoch(0x1234),
+        start: 300,
+        lag: Lag::Newest,
+        schema: None,
+        thinned: 5,
+        redelivers: 300,
+        credential: Some(credential()),
     };
     let allowed = LagSet::EMPTY.with(Lag::Skip).with(Lag::Block);
     vec![
-        (accepted(None), "0a00000000b424ac02010500ac02"),
+        (accepted(None), "0b00000000b424ac02010500ac0200"),
+        (
+            Reply::Accepted(entitled),
+            "1000000000b424ac02010500ac02 0104 65794a2e",
+        ),
         (
             accepted(Some(schema.clone())),
-            "1000000000b424ac0201050105 7368617065 ac02",
+            "1100000000b424ac0201050105 7368617065 ac02 00",
         ),
         (Reply::Refused(Refusal::UnknownStream), "020000000100"),
         (
@@ -198,8 +222,7 @@ fn golden_bytes() {
     }
     for (reply, golden) in replies() {
         let frame = reply.encode().unwrap();
-        let golden = golden.replace(' ', "");
-        assert_eq!(hex(&frame), golden, "{reply:?}");
+        assert_eq!(hex(&frame), golden.replace(' ', ""), "{reply:?}");
         assert_eq!(Reply::decode(&frame[PREFIX..]), Ok(reply));
     }
 }
@@ -223,9 +246,10 @@ fn malformed_messages_are_refused() {
 #[test]
 fn a_bad_name_is_refused() {
     for name in ["", "a b", &"x".repeat(129)] {
-        let body =
-            postcard::to_stdvec(&(name, None::<u8>, 0_u8, 0_u8, None::<u8>, 0_u8, None::<u8>))
-                .unwrap();
+        let body = postcard::to_stdvec(&(
+            name, None::<u8>, 0_u8, 0_u8, None::<u8>, 0_u8, None::<u8>, None::<u8>,
+        ))
+        .unwrap();
         assert!(matches!(
             Subscribe::decode(&body),
             Err(DecodeError::Invalid(_))
@@ -247,6 +271,7 @@ fn a_schema_is_bounded() {
             schema: Some(schema),
             thinned: u64::MAX,
             redelivers: u64::MAX,
+            credential: Some(Credential::new(vec![1; limits::TICKET]).unwrap()),
         });
         for reply in [refused, accepted] {
             let frame = reply.encode().unwrap();
@@ -263,9 +288,17 @@ fn a_schema_is_bounded() {
 fn a_filter_is_bounded_before_it_is_read() {
     for (len, fits) in [(limits::FILTER, true), (limits::FILTER + 1, false)] {
         let source = " ".repeat(len);
-        let body =
-            postcard::to_stdvec(&("s", None::<u8>, 0_u8, 0_u8, Some(&source), 0_u8, None::<u8>))
-                .unwrap();
+        let body = postcard::to_stdvec(&(
+            "s",
+            None::<u8>,
+            0_u8,
+            0_u8,
+            Some(&source),
+            0_u8,
+            None::<u8>,
+            None::<u8>,
+        ))
+        .unwrap();
         assert_eq!(Subscribe::decode(&body).is_ok(), fits);
         let body = postcard::to_stdvec(&(1_u8, 7_u32, Some(&source))).unwrap();
         assert_eq!(Update::decode(&body).is_ok(), fits);
@@ -375,9 +408,10 @@ fn any_request() -> impl Strategy<Value = Subscribe> {
         any_filter(),
         prop::sample::select(vec![Superseded::Send, Superseded::LeaveOut]),
         prop::option::of(any_named()),
+        any_credential(),
     )
         .prop_map(
-            |(stream, fingerprint, start, lag, filter, superseded, named)| Subscribe {
+            |(stream, fingerprint, start, lag, filter, superseded, named, credential)| Subscribe {
                 stream: StreamName::new(&stream).unwrap(),
                 fingerprint: fingerprint.map(Fingerprint),
                 start,
@@ -385,6 +419,7 @@ fn any_request() -> impl Strategy<Value = Subscribe> {
                 filter,
                 superseded,
                 named,
+                credential,
             },
         )
 }
@@ -396,6 +431,11 @@ fn any_named() -> impl Strategy<Value = Named> {
         share,
         max_in_flight,
     })
+}
+
+fn any_credential() -> impl Strategy<Value = Option<Credential>> {
+    let bytes = prop::collection::vec(any::<u8>(), 1..200);
+    prop::option::of(bytes.prop_map(|bytes| Credential::new(bytes).unwrap()))
 }
 
 fn any_filter() -> impl Strategy<Value = Option<FilterSource>> {
@@ -410,17 +450,21 @@ fn any_reply() -> impl Strategy<Value = Reply> {
         prop::option::of(any_schema()),
         any::<u64>(),
         any::<u64>(),
+        any_credential(),
     )
-        .prop_map(|(epoch, start, lag, schema, thinned, redelivers)| {
-            Reply::Accepted(Accepted {
-                epoch: Epoch(epoch),
-                start,
-                lag,
-                schema,
-                thinned,
-                redelivers,
-            })
-        });
+        .prop_map(
+            |(epoch, start, lag, schema, thinned, redelivers, credential)| {
+                Reply::Accepted(Accepted {
+                    epoch: Epoch(epoch),
+                    start,
+                    lag,
+                    schema,
+                    thinned,
+                    redelivers,
+                    credential,
+                })
+            },
+        );
     let refused = prop_oneof![
         any::<u32>().prop_map(|max| Refusal::Full { max }),
         any_schema().prop_map(|schema| Refusal::Schema { schema }),

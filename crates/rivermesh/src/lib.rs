@@ -30,9 +30,11 @@
 //! | [`discovery`] | who else is there: settings, catalog, events |
 //! | [`producer`] | producing a stream: log, fan-out, admission |
 //! | [`consumer`] | consuming a stream: receivers, resuming, events |
+//! | [`admission`] | who is entitled to what: tickets and their authorities |
 //! | [`stream`] | settings that all streams of a node share |
 //! | [`flow`] | operators: router, demultiplexing, reordering, windows, rates |
 
+pub mod admission;
 pub mod consumer;
 pub mod discovery;
 pub mod node;

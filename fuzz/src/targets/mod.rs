@@ -3,7 +3,7 @@
 //! The fuzzer calls them through the binaries of this package; `cargo test` of the main workspace
 //! includes this file and replays `seeds/` through them (`fuzz_replay.rs` of rivermesh-proto).
 //! What members say of each other is in `members`, what a producer says of items in `items`, what
-//! a consumer asks of them in `filters`, the rest is here.
+//! a consumer asks of them in `filters`, what entitles somebody in `tickets`, the rest is here.
 //!
 //! To add a decoder: a function and a line in [`ALL`], a binary in `fuzz_targets/` with its
 //! entry in `Cargo.toml`, and valid and hostile examples in `seeds/<name>/`.
@@ -11,6 +11,7 @@
 mod filters;
 mod items;
 mod members;
+mod tickets;
 
 use std::{fmt::Debug, sync::LazyLock};
 
@@ -29,6 +30,7 @@ use rivermesh_proto::{
 pub use filters::filter;
 pub use items::{batch, json, schema};
 pub use members::{entry, sync};
+pub use tickets::ticket;
 
 /// A target: its name, which is also that of its seeds' folder, and its function.
 pub type Target = (&'static str, fn(&[u8]));
@@ -44,6 +46,7 @@ pub const ALL: &[Target] = &[
     ("json", json),
     ("batch", batch),
     ("filter", filter),
+    ("ticket", ticket),
 ];
 
 /// A framed control message of a subscription. The first byte chooses which: 3 is a request for lag, 4 its

@@ -138,6 +138,7 @@ fn subscriptions() -> Result<()> {
         named: None,
         filter: None,
         superseded: Superseded::Send,
+        credential: None,
     };
     let (message, mut last) = (wire::encode(&ask, limits::CONTROL)?, None);
     measured(&mut || {

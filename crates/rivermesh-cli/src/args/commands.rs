@@ -10,7 +10,7 @@ use std::{
 use clap::{Args, ValueEnum};
 
 use super::{
-    NetworkArgs,
+    EntitleArgs, NetworkArgs,
     keep::{Begin, Retain},
 };
 
@@ -81,6 +81,8 @@ pub(crate) struct PubArgs {
     #[arg(long, value_enum, default_value = "skip")]
     pub(crate) on_error: OnError,
     #[command(flatten)]
+    pub(crate) entitle: EntitleArgs,
+    #[command(flatten)]
     pub(crate) net: NetworkArgs,
 }
 
@@ -137,6 +139,8 @@ pub(crate) struct SubArgs {
     /// What to do when this consumer falls too far behind
     #[arg(long, value_enum, default_value = "skip")]
     pub(crate) lag: LagPolicy,
+    #[command(flatten)]
+    pub(crate) entitle: EntitleArgs,
     #[command(flatten)]
     pub(crate) net: NetworkArgs,
 }
@@ -308,7 +312,7 @@ fn positive(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A time with a unit: `500ms`, `1.5s`, `2m`, `12h`.
+/// A time with a unit: `500ms`, `1.5s`, `2m`, `8h`, `7d`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {
@@ -316,7 +320,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         "s" => 1.0,
         "m" => 60.0,
         "h" => 3600.0,
-        _ => return Err("give a time with a unit, such as 500ms, 1s or 2m".to_owned()),
+        "d" => 86_400.0,
+        _ => return Err("give a time with a unit, such as 500ms, 1s, 2m, 8h or 7d".to_owned()),
     };
     let number: f64 = digits
         .parse()

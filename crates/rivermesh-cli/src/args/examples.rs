@@ -44,6 +44,29 @@ Examples:
   rivermesh ls --lag
   rivermesh ls --json | jq '.[].streams'";
 
+pub(super) const KEY: &str = "\
+A key is 64 hexadecimal digits in a file of mode 0600. The same form serves as a node's key
+(--key-file), as an authority's (ticket --authority) and as a network's (--network-key-file). A
+secret is never an argument, and never printed.
+
+Examples:
+  rivermesh key new node.key
+  rivermesh key show node.key         the id to issue tickets to";
+
+pub(super) const TICKET: &str = "\
+A ticket is no secret: only the node it was made for can use it.
+
+Examples:
+  rivermesh ticket authority authority.key
+  rivermesh pub weather/jfk --require-authority ID
+  rivermesh ticket issue --authority authority.key --to NODE --stream 'weather/*' \\
+      --allow consume --for 8h > team.ticket
+  rivermesh ticket delegate @team.ticket --key-file team.key --to NODE --stream weather/jfk \\
+      --allow consume > one.ticket
+  rivermesh ticket inspect @one.ticket
+  rivermesh sub weather/jfk --key-file one.key --ticket @one.ticket
+  rivermesh ticket revoke --authority authority.key --list revoked --ticket @team.ticket";
+
 pub(super) const DEMO: &str = "\
 Three stations (EWR, JFK, LGA) each stream their hourly weather of 2013 (8,700 readings, CC0) to
 two consumers; each is a process of its own on loopback. The exit code is 1 when a reading is

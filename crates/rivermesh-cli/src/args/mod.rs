@@ -4,6 +4,7 @@ mod commands;
 mod examples;
 mod keep;
 mod network;
+mod ticket;
 
 use std::num::NonZeroUsize;
 
@@ -15,6 +16,10 @@ pub(crate) use commands::{
 };
 pub(crate) use keep::Retain;
 pub(crate) use network::{NetworkArgs, ProfileName};
+pub(crate) use ticket::{
+    DelegateArgs, EntitleArgs, GrantArgs, InspectArgs, IssueArgs, KeyCommand, RevokeArgs,
+    TicketCommand,
+};
 
 /// Stream typed data between programs that find each other, without a broker.
 ///
@@ -47,6 +52,12 @@ pub(crate) enum Command {
     /// List the nodes of a network and their streams
     #[command(after_help = examples::LS)]
     Ls(LsArgs),
+    /// Make and show keys: of a node, of an authority, or of a network
+    #[command(subcommand, after_help = examples::KEY)]
+    Key(KeyCommand),
+    /// Issue, pass on, inspect and revoke tickets: who may consume and produce what
+    #[command(subcommand, after_help = examples::TICKET)]
+    Ticket(TicketCommand),
     /// Show it working: five processes stream a year of weather to each other
     #[command(after_help = examples::DEMO)]
     Demo(DemoArgs),

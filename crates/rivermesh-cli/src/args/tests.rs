@@ -20,10 +20,32 @@ fn help_of_each_command() {
     let mut root = Cli::command().term_width(100);
     root.build();
     insta::assert_snapshot!("help", root.render_long_help());
-    for name in ["node", "pub", "sub", "ls", "demo", "bench", "completions"] {
+    for name in [
+        "node",
+        "pub",
+        "sub",
+        "ls",
+        "key",
+        "ticket",
+        "demo",
+        "bench",
+        "completions",
+    ] {
         let command = root.find_subcommand_mut(name).unwrap();
         let help = command.clone().term_width(100).render_help();
         insta::assert_snapshot!(format!("help_{name}"), help);
+    }
+}
+
+#[test]
+fn help_of_each_command_of_tickets() {
+    let mut root = Cli::command().term_width(100);
+    root.build();
+    let ticket = root.find_subcommand_mut("ticket").unwrap();
+    for name in ["authority", "issue", "delegate", "inspect", "revoke"] {
+        let command = ticket.find_subcommand_mut(name).unwrap();
+        let help = command.clone().term_width(100).render_help();
+        insta::assert_snapshot!(format!("help_ticket_{name}"), help);
     }
 }
 

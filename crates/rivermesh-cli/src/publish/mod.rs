@@ -12,7 +12,7 @@ use crate::{
     args::{InputFormat, PubArgs, Retain},
     failure::{Usage, in_one_line},
     input::{Input, Item},
-    join,
+    join, ticket,
 };
 use pump::{Outlet, Refusal};
 use row::Row;
@@ -63,6 +63,7 @@ async fn publish<T: Datum + FromItem>(
         0 => Condition::always(),
         wanted => Condition::at_least(wanted),
     };
+    ticket::revoke(&args.entitle, node)?;
     let mut builder = node
         .producer::<T>()
         .stream(&args.stream)
@@ -72,6 +73,12 @@ async fn publish<T: Datum + FromItem>(
     }
     if let Some(window) = args.dedup {
         builder = builder.dedup(window);
+    }
+    if let Some(verifier) = ticket::verifier(&args.entitle)? {
+        builder = builder.require_ticket(verifier);
+    }
+    if let Some(provider) = ticket::provider(&args.entitle)? {
+        builder = builder.ticket_provider(provider);
     }
     let producer = builder
         .build()

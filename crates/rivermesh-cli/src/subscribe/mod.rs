@@ -15,6 +15,7 @@ use crate::{
     args::SubArgs,
     failure::{Usage, in_one_line},
     join::{self, name_of},
+    ticket,
 };
 use print::{Meta, Notice, Printer, ReaderGone};
 
@@ -33,6 +34,7 @@ pub(crate) async fn run(args: &SubArgs) -> Result<bool> {
 }
 
 async fn print(args: &SubArgs, node: &Node) -> Result<()> {
+    ticket::revoke(&args.entitle, node)?;
     let mut builder = node
         .consumer::<Dynamic>()
         .lag(join::lag(args.lag))
@@ -52,6 +54,12 @@ async fn print(args: &SubArgs, node: &Node) -> Result<()> {
     }
     if let Some(filter) = &args.filter {
         builder = builder.filter(filter);
+    }
+    if let Some(verifier) = ticket::verifier(&args.entitle)? {
+        builder = builder.require_ticket(verifier);
+    }
+    if let Some(provider) = ticket::provider(&args.entitle)? {
+        builder = builder.ticket_provider(provider);
     }
     let mut consumer = builder.build().map_err(|error| match error {
         ConsumeError::Filter(error) => Usage(format!("not a filter: {}", error.report())),

@@ -11,4 +11,5 @@ mod demo;
 mod named;
 mod network;
 mod streams;
+mod tickets;
 mod tool;

@@ -1,6 +1,6 @@
 //! How a consumer is set up.
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{fmt, future::Future, marker::PhantomData, sync::Arc};
 
 use rivermesh_proto::{
     StreamName,
@@ -9,6 +9,7 @@ use rivermesh_proto::{
     ids::BadStreamName,
     named::{BadConsumerName, Share},
     subscribe::{Lag, Superseded},
+    ticket::Right,
 };
 use thiserror::Error;
 use tokio::sync::watch;
@@ -25,7 +26,11 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    Condition, Datum, SchemaError, condition::Predicate, net::Peers, producer::registry::Producers,
+    Condition, Datum, SchemaError,
+    admission::{Credential, Gate, Source, Verifier, Wallet},
+    condition::Predicate,
+    net::Peers,
+    producer::registry::Producers,
     stream::Retry,
 };
 
@@ -69,6 +74,8 @@ pub struct Builder<T> {
     superseded: Superseded,
     filter: Option<String>,
     require: Vec<Predicate>,
+    verifier: Option<Verifier>,
+    credential: Source,
     online_when: Condition,
     buffer_bytes: u32,
     retry: Retry,
@@ -97,6 +104,8 @@ impl<T: Datum> Builder<T> {
             superseded: Superseded::default(),
             filter: None,
             require: Vec::new(),
+            verifier: None,
+            credential: Source::None,
             online_when: Condition::always(),
             buffer_bytes: 1024 * 1024,
             retry,
@@ -210,6 +219,37 @@ impl<T: Datum> Builder<T> {
         self
     }
 
+    /// Follows only producers that show a ticket of an authority that the verifier trusts, with the
+    /// right [`Produce`](crate::admission::Right::Produce) for this stream. Asked when the consumer
+    /// subscribes, and again when the ticket ends or is revoked: then the producer is asked for
+    /// another one, and is left if it has none.
+    pub fn require_ticket(mut self, verifier: Verifier) -> Self {
+        self.verifier = Some(verifier);
+        self
+    }
+
+    /// What shows producers that this node may consume the stream, if they ask. See
+    /// [`ticket_provider`](Self::ticket_provider) for one that is renewed.
+    pub fn ticket(mut self, ticket: impl Into<Credential>) -> Self {
+        self.credential = Source::Fixed(ticket.into());
+        self
+    }
+
+    /// Gets what [`ticket`](Self::ticket) is given by asking: at the beginning, and each time half of
+    /// what a ticket had left is over. A newer one is shown to the producers that are followed, which
+    /// go on without a break. An answer may take 30 s; after a failure the question is repeated, with
+    /// growing pauses of at most 2 s. The first answer is waited for before anybody is asked for the
+    /// stream.
+    pub fn ticket_provider<F, A, E>(mut self, ask: F) -> Self
+    where
+        F: Fn() -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Credential, E>> + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.credential = Source::provider(ask);
+        self
+    }
+
     /// When the consumer counts as online. Default: always.
     pub fn online_when(mut self, condition: Condition) -> Self {
         self.online_when = condition;
@@ -319,6 +359,10 @@ impl<T: Datum> Builder<T> {
         let (inbox, outlet) = inbox::new(self.buffer_bytes);
         let tasks = self.producers.tasks().part();
         let roster = Arc::new(Roster::default());
+        let gate = self.verifier.map(|verifier| {
+            let desk = self.producers.desk().clone();
+            Arc::new(Gate::new(desk, verifier, name.clone(), Right::Produce))
+        });
         let (status, watch) = watch::channel(Status {
             online: self.online_when.is_met([]),
             ..Status::default()
@@ -333,6 +377,8 @@ impl<T: Datum> Builder<T> {
                 retry: self.retry,
                 wanted,
                 named,
+                gate,
+                wallet: Wallet::new(self.credential, &tasks),
             }),
             streams: Arc::new(streams),
             start: self.start,

@@ -7,6 +7,7 @@ use rivermesh_proto::{
     filter::{FilterSource, Place},
     schema::Difference,
     subscribe::{LagSet, Refusal},
+    ticket::Denied,
 };
 use thiserror::Error;
 
@@ -230,6 +231,12 @@ pub enum SubscribeError {
     /// The name is used in another way, or its group has another filter.
     #[error("those that have this consumer's name use it in another way or have another filter")]
     NameDiffers,
+    /// It does not show a ticket that this consumer asks its producers for.
+    #[error("the node is not entitled to produce the stream: {reason}")]
+    NotEntitled {
+        /// What is wrong with what it shows.
+        reason: Denied,
+    },
     /// It cannot say now.
     #[error("the producer is busy or closing")]
     Busy,

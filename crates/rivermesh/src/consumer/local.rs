@@ -6,7 +6,8 @@ use bytes::Bytes;
 use rivermesh_proto::{
     batch::{self, Frame, Header},
     catalog::Peer,
-    subscribe::{Accepted, Refusal, Start},
+    subscribe::{Accepted, Refusal, Start, Subscribe},
+    ticket::Denied,
 };
 use tokio::sync::watch;
 
@@ -19,10 +20,13 @@ use super::{
     status::{Progress, Roster},
     wanted::Wanted,
 };
-use crate::producer::{
-    core::Core,
-    feed::{Feed, Pull},
-    named::{Claim, Ear},
+use crate::{
+    admission::{Purse, Warrant},
+    producer::{
+        core::Core,
+        feed::{Feed, Pull},
+        named::{Claim, Ear},
+    },
 };
 
 /// Follows one local stream.
@@ -47,8 +51,24 @@ pub(super) struct Local {
 /// How one subscription ended.
 enum End {
     Left(LeaveReason),
+    /// What the producer has shown does not count any more. It may have something newer.
+    Unwarranted,
     /// A filter that was changed to is not taken.
     Refused(Refusal, Wanted),
+}
+
+/// Why there is no subscription.
+enum No {
+    Refused(Refusal),
+    /// The producer is not entitled.
+    NotEntitled(Denied),
+}
+
+/// What a subscription goes by while it goes on.
+struct Live {
+    changes: watch::Receiver<Wanted>,
+    purse: Purse,
+    warrant: Warrant,
 }
 
 impl Local {
@@ -57,15 +77,20 @@ impl Local {
         let mut failures = 0;
         let mut last = None;
         loop {
-            let (mut changes, wanted, ask) = self.wish.ask(self.place, self.start);
-            let refusal = match self.core.admit(&self.me, &ask) {
-                Ok((feed, accepted)) => {
-                    self.core.confirm(feed.sub());
+            let mut purse = self.wish.wallet.open().await;
+            let (changes, wanted, mut ask) = self.wish.ask(self.place, self.start);
+            ask.credential = purse.show();
+            let no = match self.subscribe(&ask) {
+                Ok((feed, accepted, warrant)) => {
                     (failures, last) = (0, None);
                     self.thinned = accepted.thinned;
-                    let end = self
-                        .follow(feed, &accepted, wanted.change, &mut changes)
-                        .await;
+                    let live = Live {
+                        changes,
+                        purse,
+                        warrant,
+                    };
+                    let begin = (&accepted, wanted.change);
+                    let end = self.follow(feed, begin, live).await;
                     self.kept.ended();
                     self.roster.set(&self.followee(), false);
                     match end {
@@ -77,44 +102,146 @@ impl Local {
                             self.progress.joined.store(false, Ordering::Relaxed);
                             None
                         }
-                        Ok(End::Refused(refusal, wanted)) => Some((refusal, wanted)),
+                        Ok(End::Unwarranted) => None,
+                        Ok(End::Refused(refusal, wanted)) => Some((No::Refused(refusal), wanted)),
                         Err(Dropped) => return Outcome::Dropped,
                     }
                 }
-                Err(refusal) => Some((refusal, wanted)),
+                Err(no) => Some((no, wanted)),
             };
-            if let Some((refusal, wanted)) = refusal {
+            if let Some((no, wanted)) = no
+                && let Some(outcome) = self.refused(no, &wanted, &mut last).await
+            {
+                return outcome;
+            }
+            failures += 1;
+            tokio::time::sleep(self.wish.retry.delay(failures)).await;
+        }
+    }
+
+    fn subscribe(&self, ask: &Subscribe) -> Result<(Feed, Accepted, Warrant), No> {
+        let (feed, accepted) = self.core.admit(&self.me, ask).map_err(No::Refused)?;
+        let shown = accepted.credential.as_ref();
+        let warrant = Warrant::new(self.wish.gate.as_ref(), shown, self.me.id());
+        let warrant = warrant.map_err(No::NotEntitled)?;
+        self.core.confirm(feed.sub());
+        Ok((feed, accepted, warrant))
+    }
+
+    /// Tells the program why there is no subscription; gives the outcome where there will be none.
+    async fn refused(
+        &mut self,
+        no: No,
+        wanted: &Wanted,
+        last: &mut Option<SubscribeError>,
+    ) -> Option<Outcome> {
+        let (error, hopeless) = match no {
+            No::NotEntitled(reason) => {
+                if let Some(place) = self.place.take() {
+                    self.start = place.again(self.start, LeaveReason::NotEligible);
+                    self.progress.joined.store(false, Ordering::Relaxed);
+                    if self.left(LeaveReason::NotEligible).await.is_err() {
+                        return Some(Outcome::Dropped);
+                    }
+                }
+                (SubscribeError::NotEntitled { reason }, false)
+            }
+            No::Refused(refusal) => {
                 let theirs = &self.core.schema;
                 let ours = self.wish.schema.as_ref();
                 let difference = ours.and_then(|ours| rivermesh_proto::schema::diff(ours, theirs));
                 let (stream, filter) = (self.wish.stream.as_str(), wanted.filter.as_deref());
                 let error = SubscribeError::of(&refusal, stream, difference, filter);
-                if last.as_ref() != Some(&error) {
-                    let producer = self.me.id();
-                    let message = Message::Refused {
-                        producer,
-                        stream: self.wish.stream.clone(),
-                        error: error.clone(),
-                    };
-                    if self.inbox.message(message).await.is_err() {
-                        return Outcome::Dropped;
+                (error, !refusal.is_retryable())
+            }
+        };
+        if last.as_ref() != Some(&error) {
+            let message = Message::Refused {
+                producer: self.me.id(),
+                stream: self.wish.stream.clone(),
+                error: error.clone(),
+            };
+            if self.inbox.message(message).await.is_err() {
+                return Some(Outcome::Dropped);
+            }
+            *last = Some(error);
+        }
+        if hopeless {
+            if self.place.is_some() && self.left(LeaveReason::Refused).await.is_err() {
+                return Some(Outcome::Dropped);
+            }
+            let change = wanted.change;
+            return Some(Outcome::Hopeless { change });
+        }
+        self.core.is_closed().then_some(Outcome::Ended)
+    }
+
+    async fn follow(
+        &mut self,
+        mut feed: Feed,
+        (accepted, change): (&Accepted, u32),
+        mut live: Live,
+    ) -> Result<End, Dropped> {
+        let source = self.begin(accepted, change).await?;
+        let ear = feed.claim().map(Claim::ear);
+        let cut = feed.cut().clone();
+        let mut frames: Vec<Bytes> = Vec::new();
+        let reason = 'follow: loop {
+            frames.clear();
+            if let Some(credential) = live.purse.fresh() {
+                self.core.renew(feed.sub(), &credential);
+            }
+            if !self.acknowledge(ear.as_ref(), &source) {
+                break LeaveReason::Revoked;
+            }
+            let wanted = changed(&mut live.changes);
+            let pulled = match &wanted {
+                Some(wanted) => match feed.refilter(wanted.filter.as_deref(), &mut frames) {
+                    Ok(_) => Pull::Frames,
+                    Err(refusal) => return Ok(End::Refused(refusal, wanted.clone())),
+                },
+                None => feed.pull(&mut frames),
+            };
+            match pulled {
+                Pull::Frames => {}
+                Pull::Nothing => {
+                    tokio::select! {
+                        biased;
+                        () = cut.cancelled() => break LeaveReason::Revoked,
+                        () = live.warrant.over() => return Ok(End::Unwarranted),
+                        () = self.inbox.dropped() => return Err(Dropped),
+                        Ok(()) = live.changes.changed() => {
+                            live.changes.mark_changed();
+                            continue;
+                        }
+                        () = live.purse.changed() => continue,
+                        () = feed.ready() => continue,
+                        () = commit::pending(source.commits.as_ref()) => continue,
                     }
-                    last = Some(error);
                 }
-                if !refusal.is_retryable() {
-                    if self.place.is_some() && self.left(LeaveReason::Refused).await.is_err() {
-                        return Outcome::Dropped;
-                    }
-                    let change = wanted.change;
-                    return Outcome::Hopeless { change };
+                Pull::Ended => break LeaveReason::Ended,
+                Pull::Lagged => break LeaveReason::Lagged,
+                Pull::Refused(_) => break LeaveReason::Refused,
+            }
+            for frame in &frames {
+                // Between frames only: what has been taken is told to the program.
+                if live.warrant.is_over() {
+                    return Ok(End::Unwarranted);
                 }
-                if self.core.is_closed() {
-                    return Outcome::Ended;
+                tokio::select! {
+                    biased;
+                    () = cut.cancelled() => break 'follow LeaveReason::Revoked,
+                    taken = self.take(&source, frame) => taken?,
                 }
             }
-            failures += 1;
-            tokio::time::sleep(self.wish.retry.delay(failures)).await;
-        }
+            if let Some(Wanted { change, .. }) = wanted {
+                self.changed(&source, change, feed.next()).await?;
+            }
+        };
+        // The program may take long to read on; the subscription does not wait for that.
+        drop(feed);
+        self.left(reason).await?;
+        Ok(End::Left(reason))
     }
 
     /// Tells the program where a subscription begins.
@@ -154,66 +281,6 @@ impl Local {
         self.progress.settled(start);
         self.roster.set(&self.followee(), true);
         Ok(source)
-    }
-
-    async fn follow(
-        &mut self,
-        mut feed: Feed,
-        accepted: &Accepted,
-        change: u32,
-        changes: &mut watch::Receiver<Wanted>,
-    ) -> Result<End, Dropped> {
-        let source = self.begin(accepted, change).await?;
-        let ear = feed.claim().map(Claim::ear);
-        let cut = feed.cut().clone();
-        let mut frames: Vec<Bytes> = Vec::new();
-        let reason = 'follow: loop {
-            frames.clear();
-            if !self.acknowledge(ear.as_ref(), &source) {
-                break LeaveReason::Revoked;
-            }
-            let wanted = changed(changes);
-            let pulled = match &wanted {
-                Some(wanted) => match feed.refilter(wanted.filter.as_deref(), &mut frames) {
-                    Ok(_) => Pull::Frames,
-                    Err(refusal) => return Ok(End::Refused(refusal, wanted.clone())),
-                },
-                None => feed.pull(&mut frames),
-            };
-            match pulled {
-                Pull::Frames => {}
-                Pull::Nothing => {
-                    tokio::select! {
-                        biased;
-                        () = cut.cancelled() => break LeaveReason::Revoked,
-                        () = self.inbox.dropped() => return Err(Dropped),
-                        Ok(()) = changes.changed() => {
-                            changes.mark_changed();
-                            continue;
-                        }
-                        () = feed.ready() => continue,
-                        () = commit::pending(source.commits.as_ref()) => continue,
-                    }
-                }
-                Pull::Ended => break LeaveReason::Ended,
-                Pull::Lagged => break LeaveReason::Lagged,
-                Pull::Refused(_) => break LeaveReason::Refused,
-            }
-            for frame in &frames {
-                tokio::select! {
-                    biased;
-                    () = cut.cancelled() => break 'follow LeaveReason::Revoked,
-                    taken = self.take(&source, frame) => taken?,
-                }
-            }
-            if let Some(Wanted { change, .. }) = wanted {
-                self.changed(&source, change, feed.next()).await?;
-            }
-        };
-        // The program may take long to read on; the subscription does not wait for that.
-        drop(feed);
-        self.left(reason).await?;
-        Ok(End::Left(reason))
     }
 
     fn followee(&self) -> Followee {

@@ -10,6 +10,7 @@
 //! | `inbox` | the bounded queue of batches between receivers and the program |
 //! | `worker` | the task per consumer: which producers to follow |
 //! | `receiver` | the task per producer followed: subscribing, resuming, reading |
+//! | `refused` | when there is no subscription: what is told, and whether to ask again |
 //! | `speak` | what a consumer says on its side of a subscription |
 //! | `local` | the same for a producer on this node, without the network |
 //! | `pattern` | one stream, or all whose names follow a pattern |
@@ -29,6 +30,7 @@ mod inbox;
 mod local;
 mod pattern;
 mod receiver;
+mod refused;
 mod speak;
 mod start;
 mod status;

@@ -13,12 +13,12 @@ use rivermesh_proto::{
     catalog::{Peer, Snapshot},
     code::Code,
     limits,
-    schema::{self, Schema},
+    schema::Schema,
     subscribe::{Accepted, Refusal, Reply, Start},
     wire::StreamKind,
 };
 use tokio::{sync::watch, time::timeout};
-use tracing::{debug, warn};
+use tracing::debug;
 
 pub(super) use super::wish::{Place, Wish};
 use super::{
@@ -28,9 +28,9 @@ use super::{
     pattern::Followee,
     speak::speak,
     status::{Progress, Roster},
-    wanted::Wanted,
 };
 use crate::{
+    admission::Warrant,
     net::{Peers, ReadError, Reader},
     stream::Retry,
 };
@@ -82,7 +82,7 @@ struct Facts {
 }
 
 /// How one subscription ended.
-enum End {
+pub(super) enum End {
     /// The connection or the stream was lost: resume.
     Lost,
     /// The producer said so.
@@ -128,11 +128,11 @@ impl Receiver {
         }
     }
 
-    fn followee(&self) -> Followee {
+    pub(super) fn followee(&self) -> Followee {
         (self.producer, self.wish.stream.clone())
     }
 
-    async fn left(&self, reason: LeaveReason) -> Result<(), Dropped> {
+    pub(super) async fn left(&self, reason: LeaveReason) -> Result<(), Dropped> {
         let Some(Place { epoch, .. }) = self.place else {
             return Ok(());
         };
@@ -183,7 +183,9 @@ impl Receiver {
                 return End::Lost;
             }
         };
-        let (changes, wanted, ask) = self.wish.ask(self.place, self.start);
+        let mut purse = self.wish.wallet.open().await;
+        let (changes, wanted, mut ask) = self.wish.ask(self.place, self.start);
+        ask.credential = purse.show();
         let opened = timeout(limits::HANDSHAKE_PHASE, link.open(StreamKind::Subscribe));
         let Ok(Ok((mut writer, mut reader))) = opened.await else {
             return End::Lost;
@@ -201,6 +203,13 @@ impl Receiver {
             Reply::Accepted(accepted) => accepted,
             Reply::Refused(refusal) => return self.refused(&refusal, &wanted, refused).await,
         };
+        let warrant = match self.warrant(&accepted, refused).await {
+            Ok(warrant) => warrant,
+            Err(end) => {
+                reader.stop(Code::Closed);
+                return end;
+            }
+        };
         let begun = Instant::now();
         *refused = None;
         let source = match self.accepted(accepted, wanted.change).await {
@@ -213,8 +222,8 @@ impl Receiver {
         self.roster.set(&self.followee(), true);
         let end = tokio::select! {
             biased;
-            end = self.read(&mut reader, &source) => end,
-            never = speak(&mut writer, changes, source.commits.clone()) => match never {},
+            end = self.read(&mut reader, &source, &warrant) => end,
+            never = speak(&mut writer, changes, source.commits.clone(), purse) => match never {},
         };
         self.kept.ended();
         if let End::Refused(refusal) = &end {
@@ -234,40 +243,6 @@ impl Receiver {
             reader.stop(Code::Closed);
         }
         end
-    }
-
-    async fn refused(
-        &self,
-        refusal: &Refusal,
-        wanted: &Wanted,
-        last: &mut Option<SubscribeError>,
-    ) -> End {
-        let difference = match (refusal, &self.wish.schema) {
-            (Refusal::Schema { schema: theirs }, Some(ours)) => Schema::from_bytes(theirs)
-                .ok()
-                .and_then(|theirs| schema::diff(ours, &theirs)),
-            _ => None,
-        };
-        let (stream, filter) = (self.wish.stream.as_str(), wanted.filter.as_deref());
-        let error = SubscribeError::of(refusal, stream, difference, filter);
-        if last.as_ref() != Some(&error) {
-            warn!(producer = %self.producer.fmt_short(), %error, "subscription refused");
-            let message = Message::Refused {
-                producer: self.producer,
-                stream: self.wish.stream.clone(),
-                error: error.clone(),
-            };
-            if self.inbox.message(message).await.is_err() {
-                return End::Outcome(Outcome::Dropped);
-            }
-            *last = Some(error);
-        }
-        if refusal.is_retryable() {
-            End::Lost
-        } else {
-            let change = wanted.change;
-            End::Outcome(Outcome::Hopeless { change })
-        }
     }
 
     /// Reports how the subscription begins, compared with where the last one ended.
@@ -367,19 +342,23 @@ impl Receiver {
         }
     }
 
-    async fn tell(&self, message: Message) -> Result<(), End> {
+    pub(super) async fn tell(&self, message: Message) -> Result<(), End> {
         self.inbox
             .message(message)
             .await
             .map_err(|dropped| End::Outcome(dropped.into()))
     }
 
-    async fn read(&mut self, reader: &mut Reader, source: &Arc<Source>) -> End {
+    async fn read(&mut self, reader: &mut Reader, source: &Arc<Source>, warrant: &Warrant) -> End {
+        let mut over = pin!(warrant.over());
         let mut sequence = Sequence::at(self.place.map_or(0, |place| place.next));
         loop {
             let frame = tokio::select! {
                 biased;
                 () = self.inbox.dropped() => return End::Outcome(Outcome::Dropped),
+                // Between frames only: what has been read is told to the program. Whether the
+                // producer has another one shows when it is asked anew, and reading goes on there.
+                () = &mut over => return End::Lost,
                 frame = reader.frame() => frame,
             };
             let frame = match frame {

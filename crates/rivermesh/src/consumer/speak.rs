@@ -9,14 +9,15 @@ use super::{
     commit::{self, Commits},
     wanted::Wanted,
 };
-use crate::net::Writer;
+use crate::{admission::Purse, net::Writer};
 
 /// Tells a producer that we know where we begin, because from here on what is not received is missed;
-/// and then of each change of the filter, and of what is done with.
+/// and then of each change of the filter, of what is done with, and of each newer ticket.
 pub(super) async fn speak(
     writer: &mut Writer,
     mut changes: watch::Receiver<Wanted>,
     commits: Option<Arc<Commits>>,
+    mut purse: Purse,
 ) -> Infallible {
     let mut update = Update::Ready;
     loop {
@@ -37,6 +38,7 @@ pub(super) async fn speak(
                 }
             }
             update = commit::next(commits.as_ref()) => update,
+            credential = purse.renewed() => Update::Credential(credential),
         };
     }
 }

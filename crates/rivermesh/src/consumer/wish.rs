@@ -11,7 +11,10 @@ use rivermesh_proto::{
 use tokio::sync::watch;
 
 use super::wanted::Wanted;
-use crate::stream::Retry;
+use crate::{
+    admission::{Gate, Wallet},
+    stream::Retry,
+};
 
 /// What a consumer asks of each of its producers.
 #[derive(Clone, Debug)]
@@ -26,6 +29,10 @@ pub(super) struct Wish {
     pub(super) wanted: watch::Receiver<Wanted>,
     /// The name that it acknowledges under.
     pub(super) named: Option<Named>,
+    /// Asks producers for tickets.
+    pub(super) gate: Option<Arc<Gate>>,
+    /// What is shown to producers.
+    pub(super) wallet: Wallet,
 }
 
 impl Wish {
@@ -35,7 +42,7 @@ impl Wish {
         named.is_some_and(|named| named.share != Share::Alone)
     }
 
-    /// What is wanted now, and the request for it.
+    /// What is wanted now, and the request for it, as yet without what entitles to it.
     pub(super) fn ask(
         &self,
         place: Option<Place>,
@@ -51,6 +58,7 @@ impl Wish {
             filter: wanted.filter.as_deref().cloned(),
             superseded: self.superseded,
             named: self.named.clone(),
+            credential: None,
         };
         (changes, wanted, ask)
     }

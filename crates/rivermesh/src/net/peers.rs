@@ -32,7 +32,7 @@ use super::{
     rivals::{self, Choice},
     stream::{self, Reader, Writer},
 };
-use crate::task::Tasks;
+use crate::{admission::Desk, task::Tasks};
 
 /// Limits on connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,6 +162,7 @@ pub(super) struct Inner {
     arrived: Notify,
     events: mpsc::Sender<LinkEvent>,
     subscriptions: mpsc::Sender<Subscription>,
+    desk: Desk,
     pub(super) tasks: Tasks,
     /// Links that this node dialed, and those that peers did.
     opened: [Counter; 2],
@@ -184,6 +185,7 @@ pub(crate) struct Parts {
     pub(crate) config: Config,
     pub(crate) events: mpsc::Sender<LinkEvent>,
     pub(crate) subscriptions: mpsc::Sender<Subscription>,
+    pub(crate) desk: Desk,
     pub(crate) tasks: Tasks,
 }
 
@@ -197,6 +199,7 @@ impl Peers {
             config,
             events,
             subscriptions,
+            desk,
             tasks,
         } = parts;
         let peers = Self(Arc::new(Inner {
@@ -211,6 +214,7 @@ impl Peers {
             dials: Mutex::default(),
             events,
             subscriptions,
+            desk,
             tasks: tasks.clone(),
             opened: ["dialed", "accepted"]
                 .map(|side| counter!("rivermesh_links_opened_total", "side" => side)),
@@ -445,6 +449,7 @@ impl Peers {
         let error = tokio::select! {
             error = self.serve_streams(&link) => error,
             error = self.serve_uni_streams(&link) => error,
+            never = self.0.desk.tell(&link) => match never {},
         };
         let graceful = matches!(
             error,
@@ -521,11 +526,13 @@ impl Peers {
             let (link, inner) = (link.hold(), Arc::clone(&self.0));
             self.0.tasks.spawn("stream", async move {
                 let kind = timeout(rivermesh_proto::limits::HANDSHAKE_PHASE, reader.kind()).await;
-                if let Ok(Ok(Some(StreamKind::Gossip))) = kind {
-                    let event = LinkEvent::Gossip(Arc::clone(&link), reader);
-                    let _ = inner.events.send(event).await;
-                } else {
-                    reader.stop(Code::UnknownKind);
+                match kind {
+                    Ok(Ok(Some(StreamKind::Gossip))) => {
+                        let event = LinkEvent::Gossip(Arc::clone(&link), reader);
+                        let _ = inner.events.send(event).await;
+                    }
+                    Ok(Ok(Some(StreamKind::Revocations))) => inner.desk.hear(&link, reader).await,
+                    _ => reader.stop(Code::UnknownKind),
                 }
             });
         }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::{Inner, KeyFileError, Node, close_when_cancelled, key};
 use crate::{
     ConnectionConfig, EndpointError, Relay, Transport,
+    admission::Desk,
     discovery::{self, ChangeError, Discovery, Local, Rendezvous},
     net::{
         endpoint::{self, Options},
@@ -257,6 +258,7 @@ impl Builder {
             .cloned()
             .chain(self.further_keys)
             .collect();
+        let desk = Desk::new(network);
         let peers = Peers::spawn(Parts {
             endpoint: endpoint.clone(),
             membership: Membership { network, keys },
@@ -264,10 +266,12 @@ impl Builder {
             config: self.connections,
             events,
             subscriptions,
+            desk: desk.clone(),
             tasks: tasks.clone(),
         });
         discovery.start(peers.clone(), links, &endpoint, self.bootstrap, &tasks);
-        let producers = Producers::new(discovery.clone(), self.streams.drain, tasks.clone());
+        let drain = self.streams.drain;
+        let producers = Producers::new(discovery.clone(), desk, drain, tasks.clone());
         tasks.spawn("subscriptions", producers.clone().serve(asked));
         let closing = close_when_cancelled(
             tasks.clone(),

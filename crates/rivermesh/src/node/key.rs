@@ -22,6 +22,12 @@ pub enum KeyFileError {
         #[source]
         source: io::Error,
     },
+    /// There is a file already.
+    #[error("the file {} is there already; nothing was changed", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
     /// Others may read the file.
     #[error("the key file {} can be read by others than its owner: run `chmod 600` on it", path.display())]
     Exposed {
@@ -38,6 +44,17 @@ pub enum KeyFileError {
 
 /// Reads the key in a file, or makes one and the file with it, for its owner only.
 pub(super) fn load_or_make(path: &Path) -> Result<SecretKey, KeyFileError> {
+    match make_key(path) {
+        Err(KeyFileError::Exists { .. }) => read_key(path),
+        made => made,
+    }
+}
+
+/// Makes a key, and a file with it that only its owner can read: of a node, or of an authority.
+///
+/// # Errors
+/// When the file is there already, or cannot be made.
+pub fn make_key(path: &Path) -> Result<SecretKey, KeyFileError> {
     let failed = |source| KeyFileError::Io {
         path: path.to_owned(),
         source,
@@ -51,12 +68,18 @@ pub(super) fn load_or_make(path: &Path) -> Result<SecretKey, KeyFileError> {
                 .map_err(failed)?;
             Ok(key)
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => load(path),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(KeyFileError::Exists {
+            path: path.to_owned(),
+        }),
         Err(error) => Err(failed(error)),
     }
 }
 
-fn load(path: &Path) -> Result<SecretKey, KeyFileError> {
+/// Reads the key in a file, as [`make_key`] makes it.
+///
+/// # Errors
+/// When the file cannot be read, can be read by others than its owner, or has no key.
+pub fn read_key(path: &Path) -> Result<SecretKey, KeyFileError> {
     let failed = |source| KeyFileError::Io {
         path: path.to_owned(),
         source,

@@ -24,10 +24,11 @@ use tokio::{
 pub use self::{
     builder::{Builder, SpawnError},
     explain::{Explanation, Part, Step},
-    key::KeyFileError,
+    key::{KeyFileError, make_key, read_key},
 };
 use crate::{
     Datum,
+    admission::{self, Grant, GrantError, RevocationList, RevokeError, Ticket},
     consumer::{self, ConsumeError, Consumer},
     discovery::{self, ChangeError, Discovery, SyncError},
     net::Peers,
@@ -245,7 +246,8 @@ impl Node {
     }
 
     /// Asks a node that produces a stream how far behind the consumers with a name are, groups included, as
-    /// [`Producer::named`] tells its program. Who may ask is who may subscribe.
+    /// [`Producer::named`] tells its program. Who may ask is who may subscribe; where that takes a
+    /// ticket, who is subscribed.
     ///
     /// # Errors
     /// When the node cannot be reached, does not produce the stream, or does not admit this node.
@@ -254,6 +256,30 @@ impl Node {
             peers, producers, ..
         } = &*self.inner;
         producers.ask_lag(peers, producer, stream).await
+    }
+
+    /// Makes of a ticket that this node holds one for another node that allows no more, without
+    /// asking anybody.
+    ///
+    /// # Errors
+    /// When the ticket is not this node's, or the grant goes beyond it.
+    pub fn delegate(&self, ticket: &Ticket, grant: &Grant) -> Result<Ticket, GrantError> {
+        admission::delegate(ticket, self.inner.endpoint.secret_key(), grant)
+    }
+
+    /// Takes a list of revoked tickets, and tells the nodes that this one is connected to, which
+    /// tell theirs. Says whether it was news. Whoever is subscribed by a ticket that it revokes is
+    /// cut.
+    ///
+    /// A list reaches the nodes that are connected, directly or through others that trust its
+    /// authority or have a place for it; each has 8 places for authorities that it does not trust.
+    /// A node that is cut off from the network hears of it when it is connected again; until
+    /// then a revoked ticket counts there for as long as it lasts.
+    ///
+    /// # Errors
+    /// When the list is for another network, or the node has no place for it.
+    pub fn revoke(&self, list: RevocationList) -> Result<bool, RevokeError> {
+        self.inner.producers.desk().take(list, None)
     }
 
     /// Leaves the network: ends all produced streams, gives consumers up to

@@ -1,6 +1,6 @@
 //! How a stream is set up.
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{fmt, future::Future, marker::PhantomData, sync::Arc};
 
 use rivermesh_proto::{
     Epoch, StreamName,
@@ -23,7 +23,11 @@ use super::{
     retain::Retention,
     worker,
 };
-use crate::{Condition, Datum, SchemaError, discovery::ChangeError};
+use crate::{
+    Condition, Datum, SchemaError,
+    admission::{Credential, Source, Verifier},
+    discovery::ChangeError,
+};
 
 /// A stream could not be produced. Nothing has changed.
 #[derive(Error)]
@@ -107,6 +111,8 @@ impl<T: Datum> Builder<T> {
                 require: Vec::new(),
                 online_when: Condition::at_least(1),
                 named: None,
+                verifier: None,
+                credential: Source::None,
             },
             undelivered: None,
             item: PhantomData,
@@ -124,6 +130,39 @@ impl<T: Datum> Builder<T> {
     /// that no longer passes is cut. Must be quick and must not block.
     pub fn require(mut self, admits: impl Fn(&Peer) -> bool + Send + Sync + 'static) -> Self {
         self.settings.require.push(Arc::new(admits));
+        self
+    }
+
+    /// Admits only consumers that show a ticket of an authority that the verifier trusts, with the
+    /// right [`Consume`](crate::admission::Right::Consume) for this stream. Asked when a consumer
+    /// subscribes, and again when its ticket ends, is revoked, or
+    /// [`Producer::require_ticket`](super::Producer::require_ticket) says so; one that is not
+    /// entitled any more is cut. Whoever has no ticket is answered as if there were no such stream.
+    ///
+    /// A ticket is verified once for each consumer. What is sent then costs nothing more but a look
+    /// at two clocks for each write, of many items.
+    pub fn require_ticket(mut self, verifier: Verifier) -> Self {
+        self.settings.verifier = Some(verifier);
+        self
+    }
+
+    /// What shows consumers that this node may produce the stream, if they ask. See
+    /// [`ticket_provider`](Self::ticket_provider) for one that is renewed.
+    pub fn ticket(mut self, ticket: impl Into<Credential>) -> Self {
+        self.settings.credential = Source::Fixed(ticket.into());
+        self
+    }
+
+    /// Gets what [`ticket`](Self::ticket) is given by asking: at the beginning, and each time half of
+    /// what a ticket had left is over. An answer may take 30 s; after a failure the question is
+    /// repeated, with growing pauses of at most 2 s.
+    pub fn ticket_provider<F, A, E>(mut self, ask: F) -> Self
+    where
+        F: Fn() -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Credential, E>> + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.settings.credential = Source::provider(ask);
         self
     }
 
@@ -270,7 +309,16 @@ impl<T: Datum> Builder<T> {
                 pick::select::<T> as pick::Select,
                 named::key_of::<T> as named::KeyOf,
             );
-            let core = Core::new(name.clone(), epoch, schema, select, self.settings, tasks);
+            let desk = producers.desk().clone();
+            let core = Core::new(
+                name.clone(),
+                epoch,
+                schema,
+                select,
+                self.settings,
+                desk,
+                tasks,
+            );
             let core = Arc::new(core);
             let advert = StreamAdvert {
                 name: name.clone(),

@@ -20,6 +20,7 @@ use rivermesh_proto::{
     filter::{Fault, FilterSource, GroupId, Plan, Set},
     schema::Schema,
     subscribe::{Accepted, Lag, LagSet, Refusal, Subscribe, Superseded},
+    ticket::Right,
 };
 use slotmap::{SlotMap, new_key_type};
 use tokio::sync::{Notify, watch};
@@ -30,11 +31,12 @@ use super::{
     feed::Feed,
     groups::Limits,
     log::{Append, Bounds, Log, NotCompacted, Retention},
-    named::{Claim, Desk, KeyOf, Named, Token},
+    named::{Claim, KeyOf, Named, Names, Token},
     pick::{Filtered, Select},
     status::{Stats, Status, Subscriber},
 };
 use crate::{
+    admission::{Desk, Entitled, Gate, Lease, Source, Verifier, Wallet},
     condition::{Condition, Predicate},
     task::Tasks,
 };
@@ -59,6 +61,10 @@ pub(crate) struct Settings {
     pub(crate) online_when: Condition,
     /// What is kept for consumers with a name; `None` where they are refused.
     pub(crate) named: Option<Named>,
+    /// Whose tickets a consumer must show one of; `None` asks for none.
+    pub(crate) verifier: Option<Verifier>,
+    /// What the producer shows to its consumers.
+    pub(crate) credential: Source,
 }
 
 /// One subscription, as its sender and its stream's worker share it.
@@ -69,6 +75,10 @@ pub(crate) struct Sub {
     pub(crate) since: Instant,
     /// Cancelled when the consumer is no longer admitted.
     pub(crate) cut: CancellationToken,
+    /// Until when the consumer is entitled.
+    pub(crate) lease: Lease,
+    /// By what.
+    pub(super) entitled: Mutex<Option<Entitled>>,
     /// Whether the consumer is known to know that it is admitted. One that does not, because its
     /// connection broke, begins anew, without a claim to what was sent in between; so nothing is
     /// sent on its account.
@@ -95,6 +105,8 @@ impl Sub {
             lag,
             since: Instant::now(),
             cut,
+            lease: Lease::endless(),
+            entitled: Mutex::default(),
             confirmed: AtomicBool::new(false),
             items: AtomicU64::new(0),
             filtered: AtomicU64::new(0),
@@ -134,7 +146,7 @@ pub(crate) struct Core {
     pub(super) select: Select,
     log: Mutex<Log>,
     /// The consumers with a name.
-    pub(super) desk: Desk,
+    pub(super) names: Names,
     /// Tells readers at the end of the log that there is more, or that the stream has ended.
     pub(crate) data: Notify,
     /// Tells whoever was refused because the log was full that it may try again.
@@ -148,6 +160,10 @@ pub(crate) struct Core {
     status: watch::Sender<Status>,
     pub(crate) undelivered: AtomicU64,
     pub(crate) undelivered_lost: AtomicU64,
+    /// Asks consumers for tickets; changed while the stream goes on.
+    pub(super) gate: Mutex<Option<Arc<Gate>>>,
+    pub(super) desk: Desk,
+    wallet: Wallet,
     items_sent: metrics::Counter,
     items_filtered: metrics::Counter,
     items_missed: metrics::Counter,
@@ -171,6 +187,7 @@ impl Core {
         schema: Arc<Schema>,
         (select, key_of): (Select, KeyOf),
         settings: Settings,
+        desk: Desk,
         tasks: Tasks,
     ) -> Self {
         let bounds = Bounds {
@@ -184,6 +201,11 @@ impl Core {
             retention: settings.retention.unwrap_or(Retention::ALL),
         };
         let label = name.to_string();
+        let gate = settings.verifier.clone().map(|verifier| {
+            let (desk, name) = (desk.clone(), name.clone());
+            Arc::new(Gate::new(desk, verifier, name, Right::Consume))
+        });
+        let wallet = Wallet::new(settings.credential.clone(), &tasks);
         Self {
             duplicates: Duplicates::new(settings.dedup.clone(), &label),
             fingerprint: schema.fingerprint(),
@@ -191,7 +213,7 @@ impl Core {
             schema,
             name,
             epoch,
-            desk: Desk::new(settings.named, key_of),
+            names: Names::new(settings.named, key_of),
             settings,
             select,
             log: Mutex::new(Log::new(bounds)),
@@ -205,6 +227,9 @@ impl Core {
             status: watch::Sender::new(Status::default()),
             undelivered: AtomicU64::new(0),
             undelivered_lost: AtomicU64::new(0),
+            gate: Mutex::new(gate),
+            desk,
+            wallet,
             items_sent: metrics::counter!("rivermesh_items_sent_total", "stream" => label.clone()),
             items_filtered: metrics::counter!("rivermesh_items_filtered_total", "stream" => label.clone()),
             items_missed: metrics::counter!("rivermesh_items_missed_total", "stream" => label),
@@ -298,17 +323,15 @@ impl Core {
         Err(Refusal::Filter { fault })
     }
 
-    /// The one function that decides on a subscription: requirement, then shape, lag policy and
-    /// filter, then capacity, then where it begins. A peer that does not meet the requirement learns
-    /// nothing else, and its filter is not read.
+    /// The one function that decides on a subscription: requirement and ticket, then shape, lag
+    /// policy and filter, then capacity, then where it begins. A peer that is not let in by the first
+    /// two learns nothing else, and its filter is not read.
     pub(crate) fn admit(
         self: &Arc<Self>,
         peer: &Peer,
         ask: &Subscribe,
     ) -> Result<(Feed, Accepted), Refusal> {
-        if !self.admits(peer) {
-            return Err(Refusal::NotAdmitted);
-        }
+        let entitled = self.let_in(peer, ask.credential.as_ref())?;
         if self.is_closed() {
             return Err(Refusal::Closed);
         }
@@ -325,13 +348,13 @@ impl Core {
             return Err(Refusal::LagNotAllowed { allowed });
         }
         let plan = self.plan(ask.filter.as_ref())?;
-        self.enter(peer.id(), ask, plan, now_us())
+        self.enter((peer.id(), entitled), ask, plan, now_us())
     }
 
     /// Enters a subscription that was decided on, if there is room.
     pub(super) fn enter(
         self: &Arc<Self>,
-        peer: NodeId,
+        peer: (NodeId, Option<Entitled>),
         ask: &Subscribe,
         plan: Option<Plan>,
         now_us: u64,
@@ -344,6 +367,7 @@ impl Core {
             thinned,
             schema: ask.fingerprint.is_none().then(|| self.schema_bytes.clone()),
             redelivers: feed.claim().map_or(0, |claim| claim.redelivers),
+            credential: self.wallet.current(),
         };
         Ok((feed, accepted))
     }
@@ -352,7 +376,7 @@ impl Core {
     /// newest items of keys are for it.
     fn subscribe(
         self: &Arc<Self>,
-        peer: NodeId,
+        (peer, entitled): (NodeId, Option<Entitled>),
         ask: &Subscribe,
         plan: Option<Plan>,
         now_us: u64,
@@ -368,6 +392,7 @@ impl Core {
         let is_member = claim.as_ref().is_some_and(Claim::is_shared);
         let token = claim.as_ref().map(Claim::token);
         let sub = Arc::new(Sub::new(peer, ask.lag, cut, token));
+        sub.entitle(entitled);
         // Before the subscription is seen: a review on account of another one may count it and
         // set the stream online, and the items sent then are this consumer's, too.
         let mut log = self.log();
@@ -446,12 +471,16 @@ impl Core {
         places.collect()
     }
 
-    /// Looks at all subscriptions again: cuts those that no longer meet the requirement, and finds
-    /// out whether the stream is online.
+    /// Looks at all subscriptions again: cuts those that no longer meet the requirement or are no
+    /// longer entitled, and finds out whether the stream is online.
     pub(crate) fn review(&self, snapshot: &Snapshot) {
         let subs: Vec<Arc<Sub>> = self.subs().values().cloned().collect();
         let mut peers = Vec::with_capacity(subs.len());
+        let gate = self.gate();
         for sub in &subs {
+            if !sub.is_entitled(gate.as_deref()) {
+                sub.cut.cancel();
+            }
             // A peer that has left the catalog but not the connection is judged no more.
             match snapshot.get(&sub.peer) {
                 Some(peer) if !self.admits(peer) => sub.cut.cancel(),

@@ -141,6 +141,11 @@ impl Feed {
 
     /// Puts out the frames after the cursor.
     pub(crate) fn pull(&mut self, out: &mut Vec<Bytes>) -> Pull {
+        // Whoever has slept, this task or the whole process, looks before it sends.
+        if self.sub.lease.is_over() {
+            self.sub.cut.cancel();
+            return Pull::Nothing;
+        }
         let told = self.told();
         let mut taken = Taken::default();
         let pull = match self.holding.take() {

@@ -26,7 +26,7 @@ use super::{
     registry::Producers,
     status::{Stats, Status, Subscriber},
 };
-use crate::{Condition, Datum, Filters, Key};
+use crate::{Condition, Datum, Filters, Key, admission::Verifier};
 
 /// Bytes of items after which a task that only sends lets the others of its thread run. More makes
 /// fuller batches, less makes the others wait less.
@@ -327,6 +327,18 @@ impl<T: Datum> Producer<T> {
         let _ = self.status().wait_for(met).await;
     }
 
+    /// Asks consumers for a ticket that this verifier accepts from now on, or for none; those
+    /// included that are subscribed, which are cut within a second if they have shown none.
+    pub fn require_ticket(&self, verifier: Option<Verifier>) {
+        self.core().require_ticket(verifier);
+    }
+
+    /// Asks all requirements about the consumers again, because what they look at has changed. This
+    /// happens by itself when a peer's entry or round-trip time changes.
+    pub fn review(&self) {
+        self.core().changed.notify_one();
+    }
+
     /// The consumers that are subscribed now.
     pub fn consumers(&self) -> Vec<Subscriber> {
         self.core().subscribers()
@@ -336,7 +348,7 @@ impl<T: Datum> Producer<T> {
     /// their names. The gauge `rivermesh_named_lag_items` is brought up to date by this, and once a
     /// second by itself.
     pub fn named(&self) -> Vec<Behind> {
-        self.core().desk.behind(self.core())
+        self.core().names.behind(self.core())
     }
 
     /// Forgets a consumer's name, or a group's, and everything that it has not acknowledged: the way

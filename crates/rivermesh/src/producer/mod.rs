@@ -5,6 +5,7 @@
 //! | `handle` | [`Producer`], the handle that a program holds |
 //! | `builder` | how a stream is set up |
 //! | `core` | one produced stream without its items' type; the one function that admits |
+//! | `entry` | who is let in: the part of admission that asks for tickets |
 //! | `log` | the ring of recent batches, cursors into it, reading with a filter (pure) |
 //! | `groups` | which items the filters of the log's readers let through (pure) |
 //! | `feed` | one subscription's way through the log |
@@ -20,6 +21,7 @@
 mod builder;
 pub(crate) mod core;
 mod dedup;
+mod entry;
 pub(crate) mod feed;
 mod groups;
 mod handle;

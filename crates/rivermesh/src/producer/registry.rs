@@ -21,12 +21,13 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    core::Core,
+    core::{Core, Sub},
     named::{Claim, Ear},
     sender::{self, Change},
     status::Status,
 };
 use crate::{
+    admission::Desk,
     consumer::commit::Taken,
     discovery::Discovery,
     net::{ReadError, Reader, Subscription, Use, Writer},
@@ -36,6 +37,10 @@ use crate::{
 /// How soon after one change of its filter the next one of a consumer is taken: reading a filter and
 /// entering it costs up to a millisecond.
 const CHANGE_PAUSE: Duration = Duration::from_millis(20);
+
+/// How soon after a ticket that is not good a consumer is listened to again: verifying costs up to
+/// a quarter of a millisecond.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// One produced stream: its core, and the typed handle that programs share.
 struct Slot {
@@ -54,6 +59,7 @@ struct Inner {
     discovery: Discovery,
     /// The names that consumers of this node have.
     names: Taken,
+    desk: Desk,
     drain: Duration,
     tasks: Tasks,
 }
@@ -75,12 +81,13 @@ pub(crate) enum Found<H> {
 }
 
 impl Producers {
-    pub(crate) fn new(discovery: Discovery, drain: Duration, tasks: Tasks) -> Self {
+    pub(crate) fn new(discovery: Discovery, desk: Desk, drain: Duration, tasks: Tasks) -> Self {
         Self(Arc::new(Inner {
             slots: Mutex::default(),
             ending: Mutex::default(),
             discovery,
             names: Taken::default(),
+            desk,
             drain,
             tasks,
         }))
@@ -92,6 +99,11 @@ impl Producers {
 
     pub(crate) fn names(&self) -> &Taken {
         &self.0.names
+    }
+
+    /// What the node knows of tickets.
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.0.desk
     }
 
     pub(crate) fn tasks(&self) -> &Tasks {
@@ -220,7 +232,7 @@ impl Producers {
                         return sub.cut.cancel();
                     }
                 }
-                if !listen(&mut reader, &changes, (&core, ear)).await {
+                if !listen(&mut reader, &changes, (&core, &sub, ear)).await {
                     reader.stop(Code::BadFrame);
                     sub.cut.cancel();
                 }
@@ -246,12 +258,12 @@ impl Producers {
     }
 }
 
-/// Takes what a consumer says of its filter and what it acknowledges, until it will say no more or its sender has ended.
-/// False when it broke the protocol.
+/// Takes what a consumer says of its filter and its ticket, and what it acknowledges, until it will
+/// say no more or its sender has ended. False when it broke the protocol.
 async fn listen(
     reader: &mut Reader,
     changes: &watch::Sender<Option<Change>>,
-    (core, ear): (&Core, Option<Ear>),
+    (core, sub, ear): (&Core, &Sub, Option<Ear>),
 ) -> bool {
     loop {
         let said = tokio::select! {
@@ -272,6 +284,11 @@ async fn listen(
                     }
                     // One without a name has nothing to acknowledge.
                     None => return false,
+                }
+            }
+            Ok(Some(Update::Credential(credential))) => {
+                if !core.renew(sub, &credential) {
+                    tokio::time::sleep(RENEWAL_PAUSE).await;
                 }
             }
             Ok(Some(Update::Ready)) | Err(ReadError::Message(_)) => return false,

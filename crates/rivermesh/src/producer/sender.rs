@@ -1,13 +1,16 @@
 //! The task per remote consumer: writes what its feed gives, bounded by QUIC's flow control alone.
 
-use std::{pin::pin, time::Duration};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use rivermesh_proto::{batch, code::Code, filter::FilterSource, subscribe::Refusal};
 use tokio::{sync::watch, time::timeout};
 use tracing::debug;
 
-use super::feed::{Feed, Pull};
+use super::{
+    core::Sub,
+    feed::{Feed, Pull},
+};
 use crate::net::{Use, Writer};
 
 /// Writes a subscription until it ends, one way or the other. `drain` bounds how long the consumer
@@ -22,6 +25,7 @@ pub(super) async fn run(
     drain: Duration,
 ) {
     let cut = feed.cut().clone();
+    let sub = Arc::clone(feed.sub());
     let mut stopped = pin!(writer.stopped());
     let mut frames: Vec<Bytes> = Vec::new();
     loop {
@@ -59,6 +63,7 @@ pub(super) async fn run(
         tokio::select! {
             biased;
             () = cut.cancelled() => break writer.reset(Code::Revoked),
+            () = over(&sub) => break writer.reset(Code::Revoked),
             written = writer.frames(&mut frames) => {
                 if let Err(error) = written {
                     debug!(peer = %link.peer().fmt_short(), %error, "a consumer is gone");
@@ -73,6 +78,19 @@ pub(super) async fn run(
             break;
         }
     }
+}
+
+/// Ready where the consumer's lease is over whenever somebody looks: before each part of what is
+/// being written, not when the lease ends, which the stream's worker sees to.
+async fn over(sub: &Sub) {
+    poll_fn(|_| {
+        if sub.lease.is_over() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
 }
 
 /// A filter that a consumer has changed to.

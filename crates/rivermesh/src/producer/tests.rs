@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use proptest::prelude::*;
 use rivermesh_proto::{
-    Epoch, Seq, StreamName,
+    Epoch, NetworkId, Seq, StreamName,
     batch::{Frame, HEADER, Header, Sequence},
     filter::FilterSource,
     subscribe::{Accepted, Lag, LagSet, Refusal, Start, Subscribe, Superseded},
@@ -66,6 +66,8 @@ fn core(retention: Retention) -> Arc<Core> {
         require: Vec::new(),
         online_when: Condition::always(),
         named: None,
+        verifier: None,
+        credential: crate::admission::Source::None,
     };
     let name = StreamName::new("things").unwrap();
     let schema = Thing::schema().unwrap().unwrap();
@@ -79,6 +81,7 @@ fn core(retention: Retention) -> Arc<Core> {
         schema,
         select,
         settings,
+        crate::admission::Desk::new(NetworkId::of("things")),
         Tasks::new(),
     ))
 }
@@ -184,7 +187,7 @@ impl Bench {
         let floor = self.floor();
         let plan = self.core.plan(ask.filter.as_ref()).unwrap();
         let node = SecretKey::from_bytes(&[1; 32]).public();
-        let entered = self.core.enter(node, &ask, plan, self.now_us);
+        let entered = self.core.enter((node, None), &ask, plan, self.now_us);
         let (feed, accepted) = match entered {
             Ok(entered) => entered,
             Err(Refusal::NotCompacted) => {
@@ -486,6 +489,7 @@ impl Bench {
                     filter: filter.map(source),
                     superseded,
                     named: None,
+                    credential: None,
                 };
                 self.join(reader, ask, filter);
             }

@@ -1,16 +1,18 @@
 //! The one task of a produced stream: reviews its subscriptions whenever the catalog, an RTT or
-//! the subscriptions themselves change, and so keeps admission and `online` true; lets go what is too
-//! old to be kept; and, when the stream has ended, sees to it that no consumer keeps its log for ever.
+//! the subscriptions themselves change, a ticket ends or is revoked, and so keeps admission and `online`
+//! true; lets go what is too old to be kept; and, when the stream has ended, sees to it that no consumer
+//! keeps its log for ever.
 
 use std::{sync::Arc, time::Duration};
 
 use rivermesh_proto::catalog::Snapshot;
 use tokio::{
     sync::watch,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::core::{Core, TEND};
+use crate::admission;
 
 /// Runs until the stream has ended and nobody is subscribed any more. `drain` is how long a
 /// consumer may take nothing of a stream that has ended.
@@ -19,12 +21,13 @@ pub(super) async fn run(core: Arc<Core>, mut catalog: watch::Receiver<Snapshot>,
     let mut look = None;
     let mut tend = core.is_retained().then(|| Instant::now() + TEND);
     let mut named = None;
+    let mut revoked = core.desk.changes();
     loop {
         let snapshot = catalog.borrow_and_update().clone();
         core.review(&snapshot);
         if core.is_closed() {
             if core.is_deserted() {
-                return core.desk.close();
+                return core.names.close();
             }
             let now = Instant::now();
             if look.is_none_or(|look| look <= now) {
@@ -35,6 +38,8 @@ pub(super) async fn run(core: Arc<Core>, mut catalog: watch::Receiver<Snapshot>,
         if named.is_none_or(|due| due <= Instant::now()) {
             named = core.review_named().map(|after| Instant::now() + after);
         }
+        // A lease may end sooner than the monotonic clock tells, which the sleep goes by.
+        let lease = core.next_lease().map(|left| left.min(admission::LOOK));
         tokio::select! {
             () = core.changed.notified() => {}
             () = sleep_until(tend.unwrap_or_else(Instant::now)), if tend.is_some() => {
@@ -44,6 +49,8 @@ pub(super) async fn run(core: Arc<Core>, mut catalog: watch::Receiver<Snapshot>,
             }
             () = sleep_until(named.unwrap_or_else(Instant::now)), if named.is_some() => {}
             () = sleep_until(look.unwrap_or_else(Instant::now)), if look.is_some() => {}
+            () = sleep(lease.unwrap_or_default()), if lease.is_some() => {}
+            Ok(()) = revoked.changed() => {}
             changed = catalog.changed() => if changed.is_err() { return },
         }
     }

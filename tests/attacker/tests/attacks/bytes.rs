@@ -228,6 +228,7 @@ pub(crate) async fn serve(connection: &iroh::endpoint::Connection, epoch: u64) -
             thinned: 0,
             schema: None,
             redelivers: 0,
+            credential: None,
         });
         send.write_all(&accepted.encode().unwrap()).await.unwrap();
         return (send, recv);

@@ -114,6 +114,7 @@ impl Recipe {
             config: peers::Config::default(),
             events,
             subscriptions,
+            desk: crate::admission::Desk::new(network),
             tasks: tasks.clone(),
         };
         let peers = self.tally.over(|| Peers::spawn(parts));

@@ -59,16 +59,16 @@ impl Producers {
         }
     }
 
-    /// Who may ask is who may subscribe.
+    /// Who may ask is who may subscribe; where that takes a ticket, who is subscribed.
     fn lag_of(&self, peer: NodeId, ask: &LagRequest) -> LagReply {
         let snapshot = self.discovery().snapshot();
         let (Some(core), Some(peer)) = (self.get(&ask.stream), snapshot.get(&peer)) else {
             return LagReply::Refused;
         };
-        if !core.admits(peer) {
+        if !core.tells(peer) {
             return LagReply::Refused;
         }
-        let names = core.desk.behind(&core);
+        let names = core.names.behind(&core);
         let names = names.iter().take(limits::CONSUMERS_NAMED);
         LagReply::Names {
             epoch: core.epoch,
@@ -91,7 +91,7 @@ impl Producers {
             .is_some_and(|peer| peer.is_local());
         if is_own {
             let core = self.get(&stream).ok_or(LagError::Refused)?;
-            return Ok(core.desk.behind(&core));
+            return Ok(core.names.behind(&core));
         }
         let link = peers.connect(node).await.map_err(LagError::Connect)?;
         let asked = async {

@@ -10,7 +10,7 @@ use rivermesh_proto::{
 };
 use tokio::time::sleep;
 
-use super::{desk::Claim, group::Outgoing, reader::Place, room::State, stage::Stage};
+use super::{group::Outgoing, names::Claim, reader::Place, room::State, stage::Stage};
 use crate::producer::feed::{Feed, PULL_BYTES, Pull, SILENCE, Taken};
 
 /// A subscription's part in a name.
@@ -176,7 +176,7 @@ fn pull_alone(
     let moved = claim.room.note(&state);
     drop(state);
     if moved {
-        claim.core.desk.hold(&claim.core);
+        claim.core.names.hold(&claim.core);
     }
     match pull {
         _ if !out.is_empty() => Pull::Frames,
@@ -191,7 +191,7 @@ fn pull_member(
     out: &mut Vec<Bytes>,
     taken: &mut Taken,
 ) -> Pull {
-    let key_of = (claim.room.share == Share::Key).then_some(claim.core.desk.key_of);
+    let key_of = (claim.room.share == Share::Key).then_some(claim.core.names.key_of);
     let mut state = claim.room.state();
     let State::Group(shared) = &mut *state else {
         return Pull::Nothing;
@@ -202,7 +202,7 @@ fn pull_member(
     let moved = claim.room.note(&state);
     drop(state);
     if moved {
-        claim.core.desk.hold(&claim.core);
+        claim.core.names.hold(&claim.core);
     }
     if dealt || is_done {
         claim.room.bell.notify_waiters();

@@ -41,7 +41,7 @@ impl Core {
         };
         let start = |log: &mut Log| log.first_in_full(ask.start, self.epoch, now_us);
         let asking = (peer, ask);
-        let (claim, before) = self.desk.enter(self, asking, named, plan, start)?;
+        let (claim, before) = self.names.enter(self, asking, named, plan, start)?;
         cut(subs, before.as_slice());
         Ok(Some(claim))
     }
@@ -76,19 +76,19 @@ impl Core {
     /// Forgets names that nobody has had for long, and brings the gauges of the others up to date.
     /// Gives in which time to do it again; `None` where there is no name.
     pub(in crate::producer) fn review_named(&self) -> Option<Duration> {
-        if !self.desk.is_used() {
+        if !self.names.is_used() {
             return None;
         }
         let now = Instant::now();
-        let due = self.desk.expire(self, now);
-        self.desk.behind(self);
+        let due = self.names.expire(self, now);
+        self.names.behind(self);
         let second = Duration::from_secs(1);
         Some(due.map_or(second, |due| second.min(due.saturating_duration_since(now))))
     }
 
     /// Forgets a name, and cuts those that have it. False where it is not known.
     pub(crate) fn forget(&self, name: &str) -> bool {
-        let Some(tokens) = self.desk.forget(self, name) else {
+        let Some(tokens) = self.names.forget(self, name) else {
             return false;
         };
         cut(&self.subs(), &tokens);

@@ -8,7 +8,7 @@
 //! | `stage` | frames that may not all be sent yet (pure) |
 //! | `room` | one name at run time: its state under a lock, its bell |
 //! | `reader` | how a group reads the log, once for all its members |
-//! | `desk` | all names of a stream: who gets one, and what the log holds for them |
+//! | `names` | all names of a stream: who gets one, and what the log holds for them |
 //! | `hooks` | what the stream's core does for names |
 //! | `holding` | what a subscription with a name does instead of reading the log itself |
 //! | `ask` | how far the names are, asked over the network |
@@ -17,10 +17,10 @@
 mod alone;
 mod ask;
 mod config;
-mod desk;
 mod group;
 mod holding;
 mod hooks;
+mod names;
 mod reader;
 mod room;
 mod stage;
@@ -37,7 +37,7 @@ pub use self::{
     status::Behind,
 };
 pub(crate) use self::{
-    desk::{Claim, Desk, Ear},
+    names::{Claim, Ear, Names},
     reader::{KeyOf, key_of},
 };
 

@@ -35,9 +35,10 @@ proptest! {
             filter: None,
             superseded: Superseded::Send,
             named: None,
+            credential: None,
         };
         let node = SecretKey::from_bytes(&[1; 32]).public();
-        let (mut feed, _) = bench.core.enter(node, &ask, None, bench.now_us).unwrap();
+        let (mut feed, _) = bench.core.enter((node, None), &ask, None, bench.now_us).unwrap();
         let (mut received, oldest) = (Vec::new(), bench.core.log().oldest());
         let mut frames = Vec::new();
         while feed.pull(&mut frames) == Pull::Frames {}

@@ -32,7 +32,7 @@ type Rooms = BTreeMap<ConsumerName, Arc<Room>>;
 ///
 /// Locks are taken in this order: the stream's subscriptions, the names, one name's state, the log.
 #[derive(Debug)]
-pub(crate) struct Desk {
+pub(crate) struct Names {
     /// `None` where the stream takes no names.
     bounds: Option<Named>,
     pub(super) key_of: KeyOf,
@@ -74,7 +74,7 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.core.desk.leave(&self.core, &self.room, self.token);
+        self.core.names.leave(&self.core, &self.room, self.token);
     }
 }
 
@@ -92,13 +92,13 @@ impl Ear {
     /// When it was never sent to the consumer.
     pub(crate) fn take(&self, core: &Core, said: &Update) -> Result<(), Ahead> {
         if self.room.acknowledge(self.token, said)? {
-            core.desk.hold(core);
+            core.names.hold(core);
         }
         Ok(())
     }
 }
 
-impl Desk {
+impl Names {
     pub(crate) fn new(bounds: Option<Named>, key_of: KeyOf) -> Self {
         Self {
             bounds,

@@ -1,0 +1,174 @@
+//! `rivermesh key` and `rivermesh ticket`, and the tickets of `pub` and `sub`.
+
+mod date;
+mod inspect;
+mod revoke;
+
+use std::{fs, path::Path};
+
+use color_eyre::eyre::{Context, Result};
+use rivermesh::{
+    Node, NodeId, SecretKey,
+    admission::{self, Authority, Credential, Grant, Right, Ticket, Verifier},
+    node,
+};
+
+use crate::{
+    args::{
+        DelegateArgs, EntitleArgs, GrantArgs, InspectArgs, IssueArgs, KeyCommand, TicketCommand,
+    },
+    failure::{Usage, in_one_line},
+};
+
+/// Makes or shows a key.
+///
+/// # Errors
+/// When the file cannot be made or read.
+pub(crate) fn key(command: &KeyCommand) -> Result<bool> {
+    let key = match command {
+        KeyCommand::New { file } => node::make_key(file).wrap_err("no key was made")?,
+        KeyCommand::Show { file } => read_key(file)?,
+    };
+    println!("{}", key.public());
+    Ok(true)
+}
+
+/// Does what was asked for with tickets.
+///
+/// # Errors
+/// When a file cannot be read, or what was asked for makes no ticket.
+pub(crate) async fn run(command: &TicketCommand) -> Result<bool> {
+    match command {
+        TicketCommand::Authority { key } => {
+            let key = if key.exists() {
+                read_key(key)?
+            } else {
+                node::make_key(key).wrap_err("no key was made")?
+            };
+            println!("{}", key.public());
+            Ok(true)
+        }
+        TicketCommand::Issue(args) => issue(args),
+        TicketCommand::Delegate(args) => delegate(args),
+        TicketCommand::Inspect(args) => inspected(args),
+        TicketCommand::Revoke(args) => revoke::run(args).await,
+    }
+}
+
+fn issue(args: &IssueArgs) -> Result<bool> {
+    let authority = Authority::new(&args.network, read_key(&args.authority)?);
+    let ticket = authority.issue(&grant(&args.grant)?);
+    println!("{}", ticket.map_err(|error| Usage(in_one_line(&error)))?);
+    Ok(true)
+}
+
+fn delegate(args: &DelegateArgs) -> Result<bool> {
+    let ticket = ticket(&args.ticket)?;
+    let key = read_key(&args.key_file)?;
+    let made = admission::delegate(&ticket, &key, &grant(&args.grant)?);
+    println!("{}", made.map_err(|error| Usage(in_one_line(&error)))?);
+    Ok(true)
+}
+
+fn inspected(args: &InspectArgs) -> Result<bool> {
+    let text = text(&args.ticket)?;
+    let network = args.network.as_deref();
+    let (said, good) = inspect::describe(&text, network, date::now_s())?;
+    print!("{said}");
+    Ok(good)
+}
+
+fn grant(args: &GrantArgs) -> Result<Grant> {
+    let to = node_id("--to", &args.to)?;
+    let rights = args
+        .allow
+        .iter()
+        .map(|right| right.parse::<Right>())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| Usage(format!("--allow: {error}")))?;
+    let mut grant = Grant::new(to, &args.stream, rights);
+    if let Some(lasting) = args.lasting {
+        grant = grant.lasting(lasting);
+    }
+    if let Some(delegations) = args.delegations {
+        grant = grant.delegations(delegations);
+    }
+    Ok(grant)
+}
+
+/// A verifier of what the flags ask for, if they ask for anything.
+///
+/// # Errors
+/// When an authority is no id.
+pub(crate) fn verifier(args: &EntitleArgs) -> Result<Option<Verifier>> {
+    if args.require_authority.is_empty() {
+        return Ok(None);
+    }
+    let mut verifier = Verifier::new();
+    for authority in &args.require_authority {
+        verifier = verifier.trust(node_id("--require-authority", authority)?);
+    }
+    Ok(Some(verifier))
+}
+
+/// What is shown, read anew each time it is asked for.
+pub(crate) type Provider =
+    Box<dyn Fn() -> std::future::Ready<Result<Credential, String>> + Send + Sync>;
+
+/// A provider of the ticket that the flags name, if they name one.
+///
+/// # Errors
+/// When it cannot be read now.
+pub(crate) fn provider(args: &EntitleArgs) -> Result<Option<Provider>> {
+    let Some(named) = args.ticket.clone() else {
+        return Ok(None);
+    };
+    ticket(&named)?;
+    let read = move || match ticket(&named) {
+        Ok(ticket) => Ok(Credential::from(ticket)),
+        Err(error) => Err(error.to_string()),
+    };
+    Ok(Some(Box::new(move || std::future::ready(read()))))
+}
+
+/// Gives a node the lists of revoked tickets that the flags name.
+///
+/// # Errors
+/// When one cannot be read, or is for another network.
+pub(crate) fn revoke(args: &EntitleArgs, node: &Node) -> Result<()> {
+    for file in &args.revoked {
+        let list = revoke::read(file)?;
+        let taken = node.revoke(list);
+        taken.map_err(|error| Usage(format!("--revoked {}: {error}", file.display())))?;
+    }
+    Ok(())
+}
+
+fn read_key(file: &Path) -> Result<SecretKey> {
+    node::read_key(file).wrap_err("no key was read")
+}
+
+fn node_id(flag: &str, text: &str) -> Result<NodeId> {
+    let id = text.trim().parse::<NodeId>();
+    id.map_err(|_| {
+        Usage(format!(
+            "{flag}: {text:?} is not an id of 64 hexadecimal digits"
+        ))
+        .into()
+    })
+}
+
+fn ticket(text_or_file: &str) -> Result<Ticket> {
+    let parsed = text(text_or_file)?.parse::<Ticket>();
+    parsed.map_err(|error| Usage(format!("not a ticket: {}", in_one_line(&error))).into())
+}
+
+/// A text, or what is in `@file`.
+fn text(text_or_file: &str) -> Result<String> {
+    match text_or_file.strip_prefix('@') {
+        Some(file) => {
+            fs::read_to_string(file).wrap_err_with(|| format!("cannot read the ticket in {file}"))
+        }
+        None => Ok(text_or_file.to_owned()),
+    }
+}
