@@ -1,5 +1,7 @@
 //! What a producer says of why a peer receives its stream, or does not.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 use bytes::Bytes;
 use rivermesh::{Condition, Node, NodeId, SecretKey, StreamName, node::Part};
 use rivermesh_tests::{

@@ -1,7 +1,5 @@
 //! Consumers with a name and a filter.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
-
 use rivermesh::{Condition, Event, producer::Named};
 use rivermesh_tests::{
     cluster::{Cluster, DEADLINE},

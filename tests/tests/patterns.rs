@@ -1,4 +1,5 @@
 //! Consumers that take all streams whose names follow a pattern.
+#![allow(clippy::unwrap_used, reason = "a test's helpers may panic")]
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,10 +1,6 @@
 //! Consumers that come late: where they begin, what is kept for them, and that nothing is lost or
 //! told twice where what is kept meets what is sent.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test's helpers may panic"
-)]
+#![allow(clippy::unwrap_used, reason = "a test's helpers may panic")]
 
 use std::{
     collections::BTreeMap,
@@ -44,20 +40,22 @@ fn starts(start: Start) -> impl Fn(&Node) -> Witness {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_late_begins_where_it_asks_near_and_far() {
+    // More than a batch.
+    const KEPT: u64 = 3000;
     let mut cluster = Cluster::new();
     let (a, b) = (cluster.spawn().await, cluster.spawn().await);
     let producer = keep(&a, |producer| producer);
-    send(&producer, 0, 1000).await;
+    send(&producer, 0, KEPT).await;
     let in_an_hour = SystemTime::now() + HOUR;
     let cases = [
         (Start::Earliest, 0..=0),
         (Start::At(300), 300..=300),
-        (Start::At(5000), 1000..=1000),
+        (Start::At(2 * KEPT), KEPT..=KEPT),
         (Start::Ago(HOUR), 0..=0),
         (Start::Since(SystemTime::UNIX_EPOCH), 0..=0),
         // The last batch may go on until then.
-        (Start::Since(in_an_hour), 1..=1000),
-        (Start::Latest, 1000..=1000),
+        (Start::Since(in_an_hour), 1..=KEPT),
+        (Start::Latest, KEPT..=KEPT),
     ];
     let mut witnesses = Vec::new();
     for node in [&a, &b] {
@@ -74,13 +72,13 @@ async fn who_comes_late_begins_where_it_asks_near_and_far() {
         }
     }
     subscribed(&producer, witnesses.len()).await;
-    send(&producer, 1000, 1500).await;
+    send(&producer, KEPT, KEPT + 500).await;
     for (witness, is_filtered, first) in &mut witnesses {
-        witness.until(1500).await;
+        witness.until(KEPT + 500).await;
         let begun = witness.first.unwrap();
         assert!(first.contains(&begun), "{begun} of {first:?}");
         let wanted = |n: &u64| !*is_filtered || n % 10 == 3;
-        let expected: Vec<u64> = (begun..1500).filter(wanted).collect();
+        let expected: Vec<u64> = (begun..KEPT + 500).filter(wanted).collect();
         assert_eq!(witness.of(Fate::Received), expected);
         assert!(witness.of(Fate::Missed).is_empty());
     }
@@ -306,12 +304,20 @@ async fn who_conflates_and_is_behind_gets_the_newest_and_who_is_not_gets_all() {
             witness.until(n + 1).await;
         }
         assert_eq!(witness.of(Fate::Received).len(), 200);
-        // Nothing is read.
+        // Nothing is read, so that queues and windows fill up.
         let mut sent = 200;
-        while producer.stats().oldest < sent / 2 || sent < 50_000 {
-            send(&producer, sent, sent + 5000).await;
-            sent += 5000;
+        while producer.consumers()[0].lag < 5000 {
+            let pad = "x".repeat(100);
+            let number = Number {
+                pad,
+                ..Number::new(sent)
+            };
+            producer.send(number).await.unwrap();
+            sent += 1;
+            assert!(sent < 5_000_000, "it takes all");
         }
+        send(&producer, sent, sent + 5000).await;
+        sent += 5000;
         witness.until(sent).await;
         assert!(witness.of(Fate::Missed).is_empty());
         assert!(

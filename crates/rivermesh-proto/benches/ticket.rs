@@ -1,7 +1,7 @@
 //! What an admission by ticket costs: reading it, checking its signatures, and asking again what was
 //! checked before.
 //!
-//! `cargo bench -p rivermesh-proto --bench ticket`; `docs/src/security.md` has the figures.
+//! `cargo bench -p rivermesh-proto --bench ticket`
 
 use std::hint::black_box;
 

@@ -299,8 +299,7 @@ pub struct Accepted {
     /// The lag policy in force: the one that was asked for.
     pub lag: Lag,
     /// Of the items before this number only the newest of each key will come, because the producer
-    /// keeps no others or no others were asked for. 0, or any number up to `start`, where there are
-    /// none such.
+    /// keeps no others or no others were asked for. 0 where there are none such.
     pub thinned: Seq,
     /// The schema of the stream, encoded, if it was asked for; at most [`limits::SCHEMA`] bytes.
     #[serde(deserialize_with = "optional_schema")]

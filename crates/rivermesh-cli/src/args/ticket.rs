@@ -36,7 +36,7 @@ pub(crate) enum TicketCommand {
     /// Say what a ticket allows, to whom, until when, through whom
     Inspect(InspectArgs),
     /// Revoke tickets by an authority: write the list of what is revoked, and tell the network
-    Revoke(RevokeArgs),
+    Revoke(Box<RevokeArgs>),
 }
 
 /// What a ticket is to allow.

@@ -38,8 +38,8 @@ use crate::{
 /// entering it costs up to a millisecond.
 const CHANGE_PAUSE: Duration = Duration::from_millis(20);
 
-/// How soon after a ticket that is not good a consumer is listened to again: verifying costs up to
-/// a quarter of a millisecond.
+/// How soon after a ticket that is not good a consumer is listened to again: verifying one
+/// checks up to four signatures.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// One produced stream: its core, and the typed handle that programs share.

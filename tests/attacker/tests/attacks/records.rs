@@ -181,5 +181,13 @@ async fn an_old_goodbye_removes_nobody() {
     assert_eq!(pushed, Ok(0), "it asked for what is older");
     let seen = arena.seen(node.public()).await.unwrap();
     assert!(seen.live && seen.revision == first.revision + 2, "{seen:?}");
+    // Nor one that was kept back until the node was here again.
+    let other = SecretKey::generate();
+    let entry = entry_of(&other, &network);
+    let goodbye = departure(&other, &network, entry.revision - 1);
+    let lives = entry.sign(&other).unwrap();
+    spread(&mut arena, &connection, &[lives, goodbye]).await;
+    let seen = arena.seen(other.public()).await.unwrap();
+    assert!(seen.live && seen.revision == entry.revision, "{seen:?}");
     arena.finish().await;
 }

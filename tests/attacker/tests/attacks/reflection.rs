@@ -117,7 +117,7 @@ async fn attack(dials: Option<usize>, wanted: usize) -> (Heard, u64) {
 /// many entries name it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_third_party_hears_of_few_dials() {
-    let (heard, took) = attack(Some(DIALS), DIALS).await;
+    let (heard, took) = Box::pin(attack(Some(DIALS), DIALS)).await;
     let rounds = took / DIAL_S + 1;
     let most = DIALS * rounds as usize;
     let connections = heard.connections.len();
@@ -137,7 +137,7 @@ async fn a_third_party_hears_of_few_dials() {
 /// The same with the limit lifted: all of them are dialed at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_limit_a_third_party_hears_of_all() {
-    let (heard, took) = attack(Some(10_000), NODES).await;
+    let (heard, took) = Box::pin(attack(Some(10_000), NODES)).await;
     let connections = heard.connections.len();
     assert!(connections >= NODES, "{connections} in {took} s");
 }

@@ -96,8 +96,10 @@ impl Log {
             Start::LastPerKey => return Err(NotCompacted),
         };
         if is_compacted || from >= thinned {
-            let cursor = self.cursor(from);
-            return Ok(Begin { cursor, thinned });
+            return Ok(Begin {
+                cursor: self.cursor(from),
+                thinned: if from < thinned { thinned } else { 0 },
+            });
         }
         // What is kept begins behind it.
         let told = match start {

@@ -40,8 +40,10 @@ proptest! {
         let node = SecretKey::from_bytes(&[1; 32]).public();
         let (mut feed, _) = bench.core.enter((node, None), &ask, None, bench.now_us).unwrap();
         let (mut received, oldest) = (Vec::new(), bench.core.log().oldest());
-        let mut frames = Vec::new();
-        while feed.pull(&mut frames) == Pull::Frames {}
+        let (mut frames, mut pulled) = (Vec::new(), Vec::new());
+        while feed.pull(&mut pulled) == Pull::Frames {
+            frames.append(&mut pulled);
+        }
         for bytes in &frames {
             let batch = Batch::of_frame(bytes).unwrap();
             let mut position = batch.start();
