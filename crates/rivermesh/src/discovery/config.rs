@@ -26,7 +26,7 @@ pub enum Rendezvous {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The shortest time between two announcements of an unchanged entry; the time grows with the
-    /// network, by half a second for each node. Default 15 s, at least 5 s. A shorter time makes
+    /// network, by a second for each node. Default 30 s, at least 5 s. A shorter time makes
     /// peers notice a silent death sooner that nobody has noticed by its connection; it costs a
     /// message of some 300 bytes to every node of the network.
     pub announce_min: Duration,
@@ -40,9 +40,9 @@ pub struct Config {
     /// Default 1,024.
     pub events: usize,
     /// Time between two comparisons of the catalog with that of a random neighbour, while they
-    /// find differences. Default 1 s.
+    /// find differences. Default 1 s. A new node begins with an eighth of it.
     pub sync_min: Duration,
-    /// The same, while they find none. Default 15 s; a comparison costs a few hundred bytes then.
+    /// The same, while they find none. Default 30 s; a comparison costs a few hundred bytes then.
     pub sync_max: Duration,
     /// Comparisons in progress at once, those that peers ask for included. Default 8. Each takes
     /// up to some 300 KiB.
@@ -72,13 +72,13 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            announce_min: Duration::from_secs(15),
+            announce_min: Duration::from_secs(30),
             announce_max: Duration::from_secs(3600),
             forget_after: Duration::from_secs(60),
             capacity: limits::CATALOG,
             events: 1024,
             sync_min: Duration::from_secs(1),
-            sync_max: Duration::from_secs(15),
+            sync_max: Duration::from_secs(30),
             max_syncs: 8,
             probes_per_second: 4,
             rtt_interval: Duration::from_secs(2),

@@ -172,6 +172,7 @@ impl Worker {
                 }
                 let now = Instant::now();
                 self.compare_unless_recent(peer, now);
+                self.reconcile.begin_with(peer, &self.shared.config, now);
                 self.ask(peer, now);
             }
             Err(error) => {

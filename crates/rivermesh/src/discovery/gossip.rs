@@ -63,7 +63,9 @@ impl Gossip {
         // Timeouts for busy machines and wide areas: a premature graft costs a message twice.
         config.broadcast.graft_timeout_1 = Duration::from_millis(300);
         config.broadcast.graft_timeout_2 = Duration::from_millis(200);
-        config.broadcast.dispatch_timeout = Duration::from_millis(50);
+        // Offers serve only where the tree is broken: a packet for each would be most of what an
+        // idle network sends.
+        config.broadcast.dispatch_timeout = Duration::from_millis(500);
         config.broadcast.cache_evict_interval = Duration::from_secs(10);
         // The catalog knows more peers than this would (see `leave_out`).
         config.membership.shuffle_interval = NEVER;

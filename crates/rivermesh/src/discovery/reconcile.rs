@@ -38,9 +38,16 @@ const RECENT: Duration = Duration::from_secs(5);
 /// Refreshed entries that a comparison may tell of because gossip is just about to.
 const ABOUT: usize = 2;
 
+/// A node that is new compares again with its contact after this part of [`Config::sync_min`], and
+/// then each time after twice as long.
+const NEW: u32 = 8;
+
 /// When to compare, and what is in progress.
 #[derive(Debug)]
 pub(super) struct Reconcile {
+    /// Whom this node, which is new, came through: a contact hears of all who come through it before
+    /// gossip does, since many of them have no neighbours yet.
+    contact: Option<NodeId>,
     /// Peers that this node is comparing with.
     asking: HashSet<NodeId>,
     /// Peers that compare with this node.
@@ -53,6 +60,7 @@ pub(super) struct Reconcile {
 impl Reconcile {
     pub(super) fn new(config: &Config, now: Instant) -> Self {
         Self {
+            contact: None,
             asking: HashSet::new(),
             answering: HashSet::new(),
             recent: HashMap::new(),
@@ -65,6 +73,15 @@ impl Reconcile {
         self.next_at
     }
 
+    /// Has the node compare soon, and sooner in the beginning, with the peer that it came through.
+    pub(super) fn begin_with(&mut self, contact: NodeId, config: &Config, now: Instant) {
+        if self.contact.is_none() {
+            self.contact = Some(contact);
+            self.wait = config.sync_min / NEW;
+            self.next_at = now + self.wait;
+        }
+    }
+
     /// The peer is not connected any more.
     pub(super) fn forget(&mut self, peer: NodeId) {
         self.recent.remove(&peer);
@@ -72,7 +89,7 @@ impl Reconcile {
 }
 
 impl Worker {
-    /// Compares with a random neighbour when it is time to.
+    /// Compares with a random neighbour when it is time to, or with the contact of a new node.
     pub(super) fn compare_now_and_then(&mut self, now: Instant) {
         if self.reconcile.next_at > now {
             return;
@@ -82,13 +99,16 @@ impl Worker {
             .wait
             .mul_f64(self.rng.random_range(0.75..1.25));
         self.reconcile.next_at = now + wait;
-        let neighbour = self
-            .gossip
-            .neighbours()
-            .iter()
-            .choose(&mut self.rng)
-            .copied();
-        if let Some(link) = neighbour.and_then(|peer| self.peers.get(peer)) {
+        let neighbours = self.gossip.neighbours().iter();
+        let neighbour = neighbours.choose(&mut self.rng).copied();
+        let reconcile = &mut self.reconcile;
+        let is_new = reconcile.wait < self.shared.config.sync_min;
+        let contact = reconcile.contact.filter(|_| is_new);
+        if is_new {
+            reconcile.wait *= 2;
+        }
+        let links = contact.into_iter().chain(neighbour);
+        if let Some(link) = links.filter_map(|peer| self.peers.get(peer)).next() {
             self.sync_with(link);
         }
     }
@@ -124,6 +144,7 @@ impl Worker {
         self.reconcile.asking.remove(&peer);
         match result {
             Ok(true) => self.on_learnt(peer),
+            Ok(false) if self.reconcile.wait < self.shared.config.sync_min => {}
             Ok(false) => {
                 let most = self.shared.config.sync_max;
                 self.reconcile.wait = (self.reconcile.wait * 2).min(most);
@@ -139,7 +160,7 @@ impl Worker {
     fn on_learnt(&mut self, peer: NodeId) {
         let now = Instant::now();
         let config = &self.shared.config;
-        self.reconcile.wait = config.sync_min;
+        self.reconcile.wait = self.reconcile.wait.min(config.sync_min);
         let soon = config.sync_min.mul_f64(self.rng.random_range(0.5..1.0));
         self.reconcile.next_at = self.reconcile.next_at.min(now + soon);
         self.ask_stranger(peer, now);

@@ -33,6 +33,8 @@ use super::{Config, Event, Events, meters, meters::Meters, place::is_one};
 
 /// Addresses of peers that are known from elsewhere than the catalog.
 const HINTS: usize = 1024;
+/// The size of network that a node reckons with until it knows better.
+const UNKNOWN: usize = 200;
 /// Peers that showed an outdated record and are still to be told.
 const OUTDATED: usize = 256;
 
@@ -115,7 +117,9 @@ impl Shared {
             streams: Vec::new(),
             instance: local.instance,
             revision: revisions.next(wall_us(local.wall_behind)),
-            refresh_s: seconds(config.announce_interval(1)),
+            // The size of the network is not known yet. Nodes that start together and had said too
+            // little would all have to sign, and everybody to verify, a second time at once.
+            refresh_s: seconds(config.announce_interval(UNKNOWN)),
         };
         let record = entry.sign(&local.secret_key)?;
         let state = State {
@@ -316,10 +320,16 @@ impl Shared {
         Some(interval)
     }
 
+    /// How often to announce the node in a network of the size that is known now.
+    pub(super) fn interval(&self) -> Duration {
+        let members = self.lock().catalog.view().len();
+        self.config.announce_interval(members)
+    }
+
     /// Whether the node's entry tells others to expect the next one much sooner than it will come.
     pub(super) fn refreshes_too_often(&self) -> bool {
+        let interval = self.interval();
         let state = self.lock();
-        let interval = self.config.announce_interval(state.catalog.view().len());
         !state.departed && seconds(interval) > state.entry.refresh_s.saturating_mul(3) / 2
     }
 

@@ -41,6 +41,10 @@ const YOUNG: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 /// Changes of the node's own entry within this time are announced together.
 const COALESCE: Duration = Duration::from_millis(20);
 
+/// Changes of the catalog within this time are held against the connections together: with many of
+/// both, each change would cost a look at all connections.
+const COMPARE: Duration = Duration::from_millis(20);
+
 /// What a program asks for.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -102,6 +106,10 @@ pub(super) struct Worker {
     /// When to announce a change of our own entry.
     flush_at: Option<Instant>,
     rtt_at: Instant,
+    /// When to hold the catalog against the connections, where it has changed.
+    restarts_at: Option<Instant>,
+    /// Whether the node's first entry was announced to neighbours.
+    introduced: bool,
     pub(super) departed: bool,
 }
 
@@ -136,6 +144,8 @@ impl Worker {
             budgets: HashMap::new(),
             connected: HashMap::new(),
             flush_at: None,
+            restarts_at: None,
+            introduced: false,
             departed: false,
         }
     }
@@ -157,7 +167,9 @@ impl Worker {
                     None => return,
                 },
                 Some(input) = inputs.recv() => self.on_input(input),
-                Ok(()) = catalog.changed() => self.on_catalog(&catalog.borrow_and_update()),
+                Ok(()) = catalog.changed() => {
+                    self.restarts_at.get_or_insert_with(|| Instant::now() + COMPARE);
+                }
                 () = shared.renewed.notified() => self.on_renewed(),
                 () = sleep_until(deadline) => self.on_time(Instant::now()),
             }
@@ -247,7 +259,7 @@ impl Worker {
 
     /// Gives up connections to lives of peers that others know to be over. The transport would
     /// notice only by silence, and nobody dials a peer while it seems to be connected.
-    fn on_catalog(&self, catalog: &Snapshot) {
+    fn give_up_restarted(&self, catalog: &Snapshot) {
         for (peer, life) in &self.connected {
             let Some(listed) = catalog.get(peer).map(|peer| peer.instance()) else {
                 continue;
@@ -279,6 +291,7 @@ impl Worker {
         [
             catalog.map(|mono| self.shared.instant(mono)),
             self.flush_at,
+            self.restarts_at,
             self.contacts.next_deadline(self.gossip.neighbours().len()),
             Some(self.gossip.next_deadline()),
             Some(self.membership.next_deadline()),
@@ -308,12 +321,24 @@ impl Worker {
                 // What goes to all anyway may as well tell the right time, so that the node needs
                 // not announce itself again soon only for what it did not know when it started.
                 self.renew(now, 0.5..1.0);
+            } else if !self.introduced && !self.gossip.neighbours().is_empty() {
+                // It goes to all for the first time, so the next time may be as far off as they expect.
+                self.introduced = true;
+                let wait = self
+                    .shared
+                    .interval()
+                    .mul_f64(self.rng.random_range(0.5..1.0));
+                self.announce_at = self.announce_at.max(now + wait);
             }
             if let Some(record) = self.shared.record() {
                 self.shared.meters.announcements.increment(1);
                 let effects = self.gossip.broadcast(record.as_bytes().clone(), now);
                 self.apply(effects);
             }
+        }
+        if self.restarts_at.is_some_and(|at| at <= now) {
+            self.restarts_at = None;
+            self.give_up_restarted(&self.shared.snapshot());
         }
         if self.rtt_at <= now {
             for link in self.peers.links() {

@@ -40,7 +40,8 @@ pub struct Config {
     /// Connections in all, both directions. More incoming ones are refused. Default 4,096.
     pub max_connections: usize,
     /// Incoming connections that may be in their handshake at once. Default 256. A further one
-    /// takes the place of the oldest, so that peers who keep silent cannot keep others out.
+    /// takes the place of the oldest if that has been at it for a second, so that peers who keep
+    /// silent cannot keep others out; else it is refused, and may try again.
     pub max_handshakes: usize,
     /// Incoming connections in their handshake from one IP address. Default 32; as above.
     pub max_handshakes_per_address: usize,

@@ -14,6 +14,14 @@ use tokio::{
 use super::core::{Core, TEND};
 use crate::admission;
 
+/// A review looks at all subscriptions. While many come or go, the next one waits for so many times
+/// what the last one took, so that a thousand admissions do not cost a million looks; but for no
+/// longer than [`LONGEST_REST`].
+const REST: u32 = 10;
+const LONGEST_REST: Duration = Duration::from_millis(20);
+/// The shortest time that a timer can wait: below it, reviews cost nothing that matters.
+const SHORTEST_REST: Duration = Duration::from_millis(1);
+
 /// Runs until the stream has ended and nobody is subscribed any more. `drain` is how long a
 /// consumer may take nothing of a stream that has ended.
 pub(super) async fn run(core: Arc<Core>, mut catalog: watch::Receiver<Snapshot>, drain: Duration) {
@@ -24,7 +32,9 @@ pub(super) async fn run(core: Arc<Core>, mut catalog: watch::Receiver<Snapshot>,
     let mut revoked = core.desk.changes();
     loop {
         let snapshot = catalog.borrow_and_update().clone();
+        let begun = Instant::now();
         core.review(&snapshot);
+        let rest = (begun.elapsed() * REST).min(LONGEST_REST);
         if core.is_closed() {
             if core.is_deserted() {
                 return core.names.close();
@@ -34,6 +44,9 @@ pub(super) async fn run(core: Arc<Core>, mut catalog: watch::Receiver<Snapshot>,
                 places = core.cut_stalled(&places);
                 look = Some(now + drain);
             }
+        }
+        if rest >= SHORTEST_REST {
+            sleep(rest).await;
         }
         if named.is_none_or(|due| due <= Instant::now()) {
             named = core.review_named().map(|after| Instant::now() + after);
