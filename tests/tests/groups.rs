@@ -112,7 +112,7 @@ async fn each_item_comes_to_one_member() {
     let members: Vec<&ConsumerJournal> = journals.iter().collect();
     let report = check(&key, &[&producers[0], &producers[1]], &members, false);
     assert_eq!(report.received, 12_000);
-    assert!(report.each.iter().all(|items| *items > 600), "{report:?}");
+    assert!(report.each.iter().all(|items| *items > 100), "{report:?}");
 }
 
 /// One that takes nothing keeps no more than it may have; the others do the rest.
@@ -124,22 +124,18 @@ async fn a_slow_member_gets_little() {
     let mut driver = Driver::new(&a, key, named);
     let slow = worker(&b, "slow");
     let (stop, stopped) = watch::channel(false);
-    let quick = work(worker(&b, "quick"), stopped.clone());
+    let quick = worker(&b, "quick");
+    let mut taken = quick.watch_items();
+    let quick = work(quick, stopped.clone());
     driver.subscribed(2).await;
     driver.send(5000).await;
-    let left = || driver.producer().named()[0].in_flight;
-    let quick_items = || 5000 - driver.producer().named()[0].items;
-    eventually(DEADLINE, || {
-        left() <= 64 && driver.producer().stats().items == 5000
-    })
-    .await;
-    // The slow one's items hold the commit back, not the others.
-    assert!(quick_items() <= 5000);
+    let all_but = taken.wait_for(|taken| *taken >= 5000 - 64);
+    timeout(DEADLINE, all_but).await.unwrap().unwrap();
     let slow = work(slow, stopped.clone());
     done(&driver).await;
     stop.send_replace(true);
     let (slow, quick) = (slow.await.unwrap(), quick.await.unwrap());
-    assert!(slow.items() <= 200, "{} of the slow one", slow.items());
+    assert!(slow.items() <= 64, "{} of the slow one", slow.items());
     let journals = [slow, quick].map(|member| member.finish(ConsumerEnd::Stopped));
     check(
         &key,
