@@ -245,7 +245,8 @@ impl Builder {
             mdns: self.mdns,
             dht: self.dht,
         };
-        let endpoint = endpoint::bind(options)
+        // Binding takes 16 KiB of state, which the futures of callers would have to carry.
+        let endpoint = Box::pin(endpoint::bind(options))
             .await
             .map_err(SpawnError::Endpoint)?;
         discovery.locate(&endpoint).map_err(SpawnError::Entry)?;
