@@ -32,6 +32,7 @@
 //! | [`consumer`] | consuming a stream: receivers, resuming, events |
 //! | [`admission`] | who is entitled to what: tickets and their authorities |
 //! | [`stream`] | settings that all streams of a node share |
+//! | [`store`] | a producer's log on disk: bounds, what was found, errors |
 //! | [`flow`] | operators: router, demultiplexing, reordering, windows, rates |
 
 pub mod admission;
@@ -47,6 +48,7 @@ mod net;
 mod task;
 
 pub use rivermesh_flow as flow;
+pub use rivermesh_store as store;
 
 pub use iroh::{EndpointAddr, RelayUrl, SecretKey, TransportAddr};
 pub use rivermesh_proto::{
@@ -73,5 +75,5 @@ pub use self::{
         transport::{Acknowledge, Congestion, Profile, Transport},
     },
     node::Node,
-    producer::{Producer, SendError, TrySendError},
+    producer::{Durability, Producer, SaveError, SendError, TrySendError},
 };

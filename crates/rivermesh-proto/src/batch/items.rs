@@ -1,5 +1,7 @@
 //! Reading a batch.
 
+use std::ops::Range;
+
 use bytes::{Bytes, BytesMut};
 
 use super::{
@@ -144,6 +146,16 @@ impl Batch {
             Kind::Thinned | Kind::Redelivered => Self::parse_thinned(body).ok(),
             _ => None,
         }
+    }
+
+    /// Which items a whole frame holds that this process sealed itself, without a look at them; `None`
+    /// where a filter has thinned it out.
+    #[must_use]
+    pub fn range_of(frame: &[u8]) -> Option<Range<Seq>> {
+        let header = Header::parse(*frame.first_chunk::<HEADER>()?).ok()?;
+        let (first, count) = (u64_at(frame, HEADER)?, u32_at(frame, HEADER + 8)?);
+        let end = first.checked_add(u64::from(count))?;
+        (header.kind == Kind::Batch && first < end).then_some(first..end)
     }
 
     /// The first sequence number it speaks for.

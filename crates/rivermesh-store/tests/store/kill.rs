@@ -13,7 +13,7 @@ use rivermesh_store::{Cause, Persist, Store};
 use crate::support::{again, append, child, identity, open, small, walk};
 
 /// How often the process is killed; more of it by the environment.
-const ROUNDS: u64 = 24;
+const ROUNDS: u64 = 36;
 
 /// What the children of one store have said, all together.
 #[derive(Debug, Default)]

@@ -174,7 +174,7 @@ fn reopen(store: Store, model: &mut Model, path: &Path, config: Config, closes: 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn a_store_is_what_the_model_says(ops in prop::collection::vec(op(), 1..80)) {

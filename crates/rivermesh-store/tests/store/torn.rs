@@ -14,7 +14,7 @@ use crate::support::{append, open, segments, small, walk};
 fn whole_batches_before_the_cut_are_there_and_writing_goes_on() {
     let seed = rand::random();
     let mut rng = StdRng::seed_from_u64(seed);
-    for round in 0..300 {
+    for round in 0..100 {
         let dir = tempfile::tempdir().unwrap();
         let (mut store, _) = open(dir.path(), small());
         store.persist(Persist::Synced).unwrap();

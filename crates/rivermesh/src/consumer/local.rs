@@ -204,6 +204,14 @@ impl Local {
             };
             match pulled {
                 Pull::Frames => {}
+                Pull::Behind { to } => {
+                    tokio::select! {
+                        biased;
+                        () = cut.cancelled() => break LeaveReason::Revoked,
+                        () = self.inbox.dropped() => return Err(Dropped),
+                        () = feed.fetch(to, &mut frames) => {}
+                    }
+                }
                 Pull::Nothing => {
                     tokio::select! {
                         biased;

@@ -1,6 +1,6 @@
 //! How a stream is set up.
 
-use std::{fmt, future::Future, marker::PhantomData, sync::Arc};
+use std::{fmt, future::Future, marker::PhantomData, path::PathBuf, sync::Arc};
 
 use rivermesh_proto::{
     Epoch, StreamName,
@@ -15,6 +15,7 @@ use thiserror::Error;
 use super::{
     core::{Core, Settings},
     dedup::Dedup,
+    disk::{self, Disk, Durable},
     groups::Limits,
     handle::{Handle, Producer},
     named::{self, Named},
@@ -23,6 +24,8 @@ use super::{
     retain::Retention,
     worker,
 };
+use rivermesh_store::{Config as StoreConfig, OpenError as StoreError};
+
 use crate::{
     Condition, Datum, SchemaError,
     admission::{Credential, Source, Verifier},
@@ -51,6 +54,9 @@ pub enum ProduceError<T: Datum> {
     /// The node's entry has no room for another stream.
     #[error("the node cannot announce another stream")]
     Limit(#[source] ChangeError),
+    /// The stream's log on disk cannot be opened.
+    #[error("the stream's log on disk cannot be opened")]
+    Store(#[source] StoreError),
     /// The node has shut down.
     #[error("the node has shut down")]
     ShutDown,
@@ -68,6 +74,7 @@ impl<T: Datum> fmt::Debug for ProduceError<T> {
             }
             Self::OtherType(name) => f.debug_tuple("OtherType").field(name).finish(),
             Self::Limit(error) => f.debug_tuple("Limit").field(error).finish(),
+            Self::Store(error) => f.debug_tuple("Store").field(error).finish(),
             Self::ShutDown => f.write_str("ShutDown"),
         }
     }
@@ -80,6 +87,7 @@ pub struct Builder<T> {
     stream: Option<String>,
     settings: Settings,
     undelivered: Option<tokio::sync::mpsc::Sender<T>>,
+    durable: Option<Durable>,
     item: PhantomData<fn(T)>,
 }
 
@@ -115,6 +123,7 @@ impl<T: Datum> Builder<T> {
                 credential: Source::None,
             },
             undelivered: None,
+            durable: None,
             item: PhantomData,
         }
     }
@@ -265,11 +274,30 @@ impl<T: Datum> Builder<T> {
         self
     }
 
+    /// Keeps the log in a folder of this path as well, with the default [bounds](StoreConfig): 1 GiB. The
+    /// epoch and the sequence numbers go on there when the stream is produced again, after a crash,
+    /// too; consumers that are further behind than [`log_bytes`](Self::log_bytes) are served from
+    /// disk; and [`send_with`](Producer::send_with) can wait until an item is on disk. Default: the
+    /// log is in memory alone.
+    ///
+    /// A folder is of one stream with one shape of items, and one producer at a time has it open.
+    /// [`build`](Self::build) reads all of it once, and blocks for that long.
+    pub fn durable(self, path: impl Into<PathBuf>) -> Self {
+        self.durable_within(path, StoreConfig::default())
+    }
+
+    /// As [`durable`](Self::durable), with bounds.
+    pub fn durable_within(mut self, path: impl Into<PathBuf>, config: StoreConfig) -> Self {
+        let path = path.into();
+        self.durable = Some(Durable { path, config });
+        self
+    }
+
     /// Begins the stream and announces it.
     ///
     /// # Errors
-    /// When the name or the shape cannot be used, the stream is produced already, or the node has
-    /// too many streams.
+    /// When the name or the shape cannot be used, the stream is produced already, its log on disk
+    /// cannot be opened, or the node has too many streams.
     pub fn build(self) -> Result<Producer<T>, ProduceError<T>> {
         match self.find_or_build()? {
             Found::New(handle) => Ok(Producer::new(handle)),
@@ -303,7 +331,16 @@ impl<T: Datum> Builder<T> {
             return Err(ProduceError::ShutDown);
         }
         let found = producers.find_or_insert(&name, || {
-            let epoch = Epoch(rand::random());
+            let mut epoch = Epoch(rand::random());
+            let opened = self.durable.map(|durable| {
+                let fingerprint = schema.fingerprint();
+                let opened = Disk::open(&durable, &name, fingerprint, epoch);
+                opened.map_err(ProduceError::<T>::Store)
+            });
+            let (disk, store) = opened.transpose()?.unzip();
+            if let Some(disk) = &disk {
+                epoch = disk.recovered().epoch;
+            }
             let tasks = producers.tasks().part();
             let select = (
                 pick::select::<T> as pick::Select,
@@ -316,7 +353,7 @@ impl<T: Datum> Builder<T> {
                 schema,
                 select,
                 self.settings,
-                desk,
+                (desk, disk),
                 tasks,
             );
             let core = Arc::new(core);
@@ -333,6 +370,10 @@ impl<T: Datum> Builder<T> {
             core.review(&catalog.borrow());
             let work = worker::run(Arc::clone(&core), catalog, producers.drain());
             core.tasks.spawn("fan-out", work);
+            if let Some(store) = store {
+                let writer = disk::Writer::new(Arc::clone(&core), store);
+                core.tasks.spawn_last("disk", writer.run());
+            }
             let handle = Handle {
                 core: Arc::clone(&core),
                 producers: producers.clone(),

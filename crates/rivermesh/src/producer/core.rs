@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     dedup::{Dedup, Duplicates},
+    disk::Disk,
     feed::Feed,
     groups::Limits,
     log::{Append, Bounds, Log, NotCompacted, Retention},
@@ -147,6 +148,8 @@ pub(crate) struct Core {
     log: Mutex<Log>,
     /// The consumers with a name.
     pub(super) names: Names,
+    /// The log on disk, where it is to be there as well.
+    disk: Option<Disk>,
     /// Tells readers at the end of the log that there is more, or that the stream has ended.
     pub(crate) data: Notify,
     /// Tells whoever was refused because the log was full that it may try again.
@@ -187,7 +190,7 @@ impl Core {
         schema: Arc<Schema>,
         (select, key_of): (Select, KeyOf),
         settings: Settings,
-        desk: Desk,
+        (desk, disk): (Desk, Option<Disk>),
         tasks: Tasks,
     ) -> Self {
         let bounds = Bounds {
@@ -206,6 +209,10 @@ impl Core {
             Arc::new(Gate::new(desk, verifier, name, Right::Consume))
         });
         let wallet = Wallet::new(settings.credential.clone(), &tasks);
+        let mut log = Log::new(bounds);
+        if let Some(disk) = &disk {
+            log.go_on_at(disk.recovered().next);
+        }
         Self {
             duplicates: Duplicates::new(settings.dedup.clone(), &label),
             fingerprint: schema.fingerprint(),
@@ -216,7 +223,8 @@ impl Core {
             names: Names::new(settings.named, key_of),
             settings,
             select,
-            log: Mutex::new(Log::new(bounds)),
+            log: Mutex::new(log),
+            disk,
             data: Notify::new(),
             space: Notify::new(),
             changed: Notify::new(),
@@ -248,6 +256,9 @@ impl Core {
         let limit = self.settings.item_bytes;
         let encode = |buf: &mut _| encode(&mut Encoder::new(buf, limit));
         let mut log = self.log();
+        if !self.grants(&log) {
+            return Ok(Append::Full);
+        }
         if log.is_keyed() {
             key(&mut log);
         }
@@ -284,9 +295,22 @@ impl Core {
 
     /// Whether an append would be taken now, as far as a look without waiting can tell.
     pub(crate) fn has_room(&self) -> bool {
-        // What is refused with an error need not be waited for.
         let mut log = self.log();
-        log.has_room() || self.refuses_overflow() && log.is_held()
+        let has_room = self.grants(&log) && log.has_room();
+        // What is refused with an error need not be waited for.
+        has_room || self.refuses_overflow() && log.is_held()
+    }
+
+    /// The log on disk, where there is one.
+    pub(crate) fn disk(&self) -> Option<&Disk> {
+        self.disk.as_ref()
+    }
+
+    /// Whether the next number may be given out. If not, the disk is asked already.
+    fn grants(&self, log: &Log) -> bool {
+        self.disk
+            .as_ref()
+            .is_none_or(|disk| disk.grants(log.next()))
     }
 
     pub(crate) fn watch_status(&self) -> watch::Receiver<Status> {
@@ -401,6 +425,11 @@ impl Core {
         } else {
             log.enter(plan.as_ref()).map_err(|_| Refusal::FiltersFull)?
         };
+        if let Some(disk) = &self.disk
+            && self.settings.retention.is_none()
+        {
+            log.reach_back(disk.reader().first());
+        }
         let begun = match &claim {
             Some(claim) => Ok(log.begin_at(claim.from)),
             None => log.begin(ask.start, self.epoch, now_us),
@@ -546,6 +575,7 @@ impl Core {
             items: log.next(),
             oldest: log.oldest(),
             log_bytes: log.bytes(),
+            disk_bytes: self.disk.as_ref().map_or(0, Disk::bytes),
             filters: log.filters(),
             keys,
             key_bytes,

@@ -26,6 +26,8 @@ use super::{
     pick::{Filtered, Wanted, all},
 };
 
+mod behind;
+
 /// Bytes that one pull takes at most, if no single batch is larger: what a sender holds of the log
 /// while its peer does not read.
 pub(super) const PULL_BYTES: usize = 128 * 1024;
@@ -39,6 +41,11 @@ pub(super) const SILENCE: Duration = Duration::from_secs(1);
 pub(crate) enum Pull {
     /// Frames were put out.
     Frames,
+    /// What comes next is on disk, up to this number: [`Feed::fetch`] reads it.
+    Behind {
+        /// From here on it is in memory.
+        to: Seq,
+    },
     /// Nothing now; [`Feed::ready`] waits for more.
     Nothing,
     /// The stream has ended and everything of it was put out.
@@ -156,6 +163,12 @@ impl Feed {
                 pull
             }
         };
+        self.account(told, taken);
+        pull
+    }
+
+    /// Counts what was put out since the consumer had been told of everything before `told`.
+    fn account(&self, told: Seq, mut taken: Taken) {
         let moved = self.told() - told;
         if moved + taken.again > 0 {
             let (sub, filtered) = (&self.sub, moved - taken.items - taken.missed);
@@ -169,7 +182,6 @@ impl Feed {
             self.core.count_missed(taken.missed);
         }
         self.sub.position.store(self.next(), Ordering::Relaxed);
-        pull
     }
 
     /// Puts out the frames after the cursor, for somebody who passes them on and counts himself.
@@ -213,6 +225,13 @@ impl Feed {
                     sorted += frame.len();
                     self.sort(&frame, Wanted::From(from), out, taken);
                     log = core.log();
+                }
+                Read::Lost { to, .. } if self.is_on_disk() => {
+                    return if out.is_empty() {
+                        Pull::Behind { to }
+                    } else {
+                        Pull::Frames
+                    };
                 }
                 Read::Lost { from, to } => {
                     if self.sub.lag == Lag::Disconnect {
@@ -336,6 +355,14 @@ impl Feed {
             out.push(thinned);
             self.cursor.put_out();
         }
+    }
+
+    /// Whether what the ring holds no more is read from disk. Who wants the newest only does not want
+    /// that, and a bound on the age of items holds for all.
+    fn is_on_disk(&self) -> bool {
+        let retention = &self.core.settings.retention;
+        let is_aging = retention.is_some_and(|retention| retention.age.is_some());
+        self.sub.lag != Lag::Newest && !is_aging && self.core.disk().is_some()
     }
 
     /// Lets go what the cursor has passed, and tells whoever was refused because of it.

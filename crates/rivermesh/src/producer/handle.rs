@@ -16,11 +16,13 @@ use rivermesh_proto::{
     Epoch, Seq, StreamName,
     encode::{EncodeError, Encoder},
 };
+use rivermesh_store::{Recovered, WriteError};
 use thiserror::Error;
 use tokio::sync::watch;
 
 use super::{
     core::Core,
+    disk::{Disk, Durability},
     log::{Append, Log},
     named::Behind,
     registry::Producers,
@@ -79,6 +81,53 @@ pub enum SendError<T> {
         #[source]
         error: EncodeError,
     },
+    /// The disk does not take the stream's log, and memory is full of what it has not taken. Items
+    /// are taken again when it does; it is tried about once a second.
+    #[error("the disk does not take the stream's log")]
+    Disk {
+        /// The item.
+        item: T,
+        /// What the disk said.
+        #[source]
+        error: Arc<WriteError>,
+    },
+}
+
+/// An item was not saved as it was asked for.
+#[derive(Error)]
+#[non_exhaustive]
+pub enum SaveError<T> {
+    /// The item was not sent, and is handed back.
+    #[error("the item was not sent")]
+    NotSent(#[source] SendError<T>),
+    /// The stream has no log on disk: see [`Builder::durable`](super::Builder::durable). The item was
+    /// not sent, and is handed back.
+    #[error("the stream has no log on disk")]
+    NotDurable(T),
+    /// The item has been sent, with this number, and the disk has not taken it. It is tried again, so
+    /// the item may come to be stored; a crash before that loses it. Do not send it again.
+    #[error("item {seq} was sent, and the disk has not taken it")]
+    NotSaved {
+        /// The item's number.
+        seq: Seq,
+        /// What the disk said; nothing where the stream has ended.
+        #[source]
+        error: Option<Arc<WriteError>>,
+    },
+}
+
+impl<T> fmt::Debug for SaveError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSent(error) => f.debug_tuple("NotSent").field(error).finish(),
+            Self::NotDurable(_) => f.write_str("NotDurable"),
+            Self::NotSaved { seq, error } => f
+                .debug_struct("NotSaved")
+                .field("seq", seq)
+                .field("error", error)
+                .finish(),
+        }
+    }
 }
 
 /// An item was not sent without waiting; it is handed back. Nothing of it was sent.
@@ -108,13 +157,25 @@ pub enum TrySendError<T> {
         #[source]
         error: EncodeError,
     },
+    /// The disk does not take the stream's log, and memory is full of what it has not taken.
+    #[error("the disk does not take the stream's log")]
+    Disk {
+        /// The item.
+        item: T,
+        /// What the disk said.
+        #[source]
+        error: Arc<WriteError>,
+    },
 }
 
 impl<T> SendError<T> {
     /// The item that was not sent.
     pub fn into_item(self) -> T {
         match self {
-            Self::Closed(item) | Self::Unacknowledged(item) | Self::Encode { item, .. } => item,
+            Self::Closed(item)
+            | Self::Unacknowledged(item)
+            | Self::Encode { item, .. }
+            | Self::Disk { item, .. } => item,
         }
     }
 }
@@ -127,7 +188,8 @@ impl<T> TrySendError<T> {
             | Self::Full(item)
             | Self::Closed(item)
             | Self::Unacknowledged(item)
-            | Self::Encode { item, .. } => item,
+            | Self::Encode { item, .. }
+            | Self::Disk { item, .. } => item,
         }
     }
 }
@@ -138,6 +200,7 @@ impl<T> fmt::Debug for SendError<T> {
             Self::Closed(_) => f.write_str("Closed"),
             Self::Unacknowledged(_) => f.write_str("Unacknowledged"),
             Self::Encode { error, .. } => f.debug_tuple("Encode").field(error).finish(),
+            Self::Disk { error, .. } => f.debug_tuple("Disk").field(error).finish(),
         }
     }
 }
@@ -150,6 +213,7 @@ impl<T> fmt::Debug for TrySendError<T> {
             Self::Closed(_) => f.write_str("Closed"),
             Self::Unacknowledged(_) => f.write_str("Unacknowledged"),
             Self::Encode { error, .. } => f.debug_tuple("Encode").field(error).finish(),
+            Self::Disk { error, .. } => f.debug_tuple("Disk").field(error).finish(),
         }
     }
 }
@@ -201,6 +265,9 @@ impl<T: Datum> Producer<T> {
                 }
                 Err(TrySendError::Encode { item, error }) => {
                     return Err(SendError::Encode { item, error });
+                }
+                Err(TrySendError::Disk { item, error }) => {
+                    return Err(SendError::Disk { item, error });
                 }
                 Err(TrySendError::Offline(item) | TrySendError::Full(item)) => item,
             };
@@ -262,10 +329,49 @@ impl<T: Datum> Producer<T> {
                 Ok((seq, bytes))
             }
             Ok(Append::Held) if core.refuses_overflow() => Err(TrySendError::Unacknowledged(item)),
-            Ok(Append::Full | Append::Held) => Err(TrySendError::Full(item)),
+            Ok(Append::Full | Append::Held) => Err(self.full(item)),
             Ok(Append::Closed) => Err(TrySendError::Closed(item)),
             Err(error) => Err(TrySendError::Encode { item, error }),
         }
+    }
+
+    /// Why there is no room: the disk, if it is that, or a consumer that holds the log up.
+    #[cold]
+    fn full(&self, item: T) -> TrySendError<T> {
+        match self.core().disk().and_then(Disk::failure) {
+            Some(error) => TrySendError::Disk { item, error },
+            None => TrySendError::Full(item),
+        }
+    }
+
+    /// Sends an item as [`send`](Self::send) does, and waits until it is where it is asked to be.
+    /// Gives the item's sequence number. Callers that wait at the same time share a write and a sync,
+    /// so many of them are as fast as the disk is with large batches, and one alone is as fast as
+    /// single syncs are.
+    ///
+    /// If this is cancelled, the item may have been sent.
+    ///
+    /// # Errors
+    /// When the item was not sent, or the disk has not taken it; see [`SaveError`].
+    pub async fn send_with(&self, item: T, durability: Durability) -> Result<Seq, SaveError<T>> {
+        if durability == Durability::Memory {
+            return self.send(item).await.map_err(SaveError::NotSent);
+        }
+        let Some(disk) = self.core().disk() else {
+            return Err(SaveError::NotDurable(item));
+        };
+        let saving = disk.watch();
+        let seq = self.send(item).await.map_err(SaveError::NotSent)?;
+        match saving.saved(disk, seq, durability).await {
+            Ok(()) => Ok(seq),
+            Err(error) => Err(SaveError::NotSaved { seq, error }),
+        }
+    }
+
+    /// What was found in the stream's log on disk when it was opened: how far it goes, what a crash
+    /// has cut off, what is corrupt. `None` without one.
+    pub fn recovered(&self) -> Option<&Recovered> {
+        self.core().disk().map(Disk::recovered)
     }
 
     #[cold]
@@ -451,6 +557,9 @@ impl<T: Datum> Producer<T> {
                     Err(TrySendError::Encode { item, error }) => {
                         return Poll::Ready(Err(SendError::Encode { item, error }));
                     }
+                    Err(TrySendError::Disk { item, error }) => {
+                        return Poll::Ready(Err(SendError::Disk { item, error }));
+                    }
                 }
             }
             let slot = self.sink.ready.get_mut();
@@ -493,6 +602,7 @@ impl<T: Datum> Sink<T> for Producer<T> {
             Err(TrySendError::Closed(item)) => Err(SendError::Closed(item)),
             Err(TrySendError::Unacknowledged(item)) => Err(SendError::Unacknowledged(item)),
             Err(TrySendError::Encode { item, error }) => Err(SendError::Encode { item, error }),
+            Err(TrySendError::Disk { item, error }) => Err(SendError::Disk { item, error }),
         }
     }
 

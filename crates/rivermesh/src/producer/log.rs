@@ -195,6 +195,8 @@ pub(crate) struct Log {
     table: Option<Box<Table>>,
     /// Readers to whom superseded items need not be sent.
     tracked: usize,
+    /// Items from here on are kept elsewhere, for those who come later.
+    kept_from: Seq,
 }
 
 impl Log {
@@ -221,7 +223,18 @@ impl Log {
             groups: Groups::new(bounds.filters),
             table: newest_per_key.then(|| Box::new(Table::new(true, table, 0))),
             tracked: 0,
+            kept_from: Seq::MAX,
         }
+    }
+
+    /// Goes on behind items of an earlier life of the process. Before anything is appended.
+    pub(crate) fn go_on_at(&mut self, next: Seq) {
+        self.next = next;
+    }
+
+    /// Lets those who come later begin with items that are kept elsewhere: see [`Read::Lost`].
+    pub(crate) fn reach_back(&mut self, first: Seq) {
+        self.kept_from = first;
     }
 
     /// The number of the next item.
@@ -385,12 +398,19 @@ impl Log {
     pub(crate) fn cursor(&mut self, seq: Seq) -> Cursor {
         self.seal();
         let seq = seq.min(self.next);
-        let index = self.sealed.partition_point(|batch| batch.end <= seq);
-        Cursor {
-            seq,
-            batch: self.evicted + index as u64,
-            told: seq,
+        self.place(seq, seq)
+    }
+
+    /// A cursor at an item that need not be in the ring, for a reader that has put out everything
+    /// before `told`.
+    pub(crate) fn place(&mut self, seq: Seq, told: Seq) -> Cursor {
+        if seq >= self.open_first() {
+            self.seal();
         }
+        let seq = seq.min(self.next);
+        let index = self.sealed.partition_point(|batch| batch.end <= seq);
+        let batch = self.evicted + index as u64;
+        Cursor { seq, batch, told }
     }
 
     /// A cursor at the newest batch.

@@ -7,6 +7,7 @@
 //! | `core` | one produced stream without its items' type; the one function that admits |
 //! | `entry` | who is let in: the part of admission that asks for tickets |
 //! | `log` | the ring of recent batches, cursors into it, reading with a filter (pure) |
+//! | `disk` | the log on disk: who waits for it, and the task that writes |
 //! | `groups` | which items the filters of the log's readers let through (pure) |
 //! | `feed` | one subscription's way through the log |
 //! | `pick` | which items of a batch a subscription gets, where the log does not know |
@@ -21,6 +22,7 @@
 mod builder;
 pub(crate) mod core;
 mod dedup;
+mod disk;
 mod entry;
 pub(crate) mod feed;
 mod groups;
@@ -40,7 +42,8 @@ mod tests;
 pub use self::{
     builder::{Builder, ProduceError},
     dedup::Dedup,
-    handle::{Producer, SendError, TrySendError},
+    disk::Durability,
+    handle::{Producer, SaveError, SendError, TrySendError},
     named::{Behind, LagError, Named, Overflow},
     retain::Retention,
     status::{Stats, Status, Subscriber},

@@ -42,6 +42,14 @@ pub(super) async fn run(
         };
         let last = match pulled {
             Pull::Frames => None,
+            Pull::Behind { to } => {
+                tokio::select! {
+                    biased;
+                    () = cut.cancelled() => break writer.reset(Code::Revoked),
+                    () = &mut stopped => break,
+                    () = feed.fetch(to, &mut frames) => None,
+                }
+            }
             Pull::Nothing => {
                 tokio::select! {
                     biased;

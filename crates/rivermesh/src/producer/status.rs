@@ -32,6 +32,8 @@ pub struct Stats {
     pub oldest: Seq,
     /// Bytes that the log holds.
     pub log_bytes: usize,
+    /// Bytes that its log has on disk; 0 without one.
+    pub disk_bytes: u64,
     /// Distinct filters of the consumers that are subscribed.
     pub filters: usize,
     /// Keys that are known: where the newest item of each is kept, or a consumer conflates.

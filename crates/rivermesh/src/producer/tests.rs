@@ -81,7 +81,7 @@ fn core(retention: Retention) -> Arc<Core> {
         schema,
         select,
         settings,
-        crate::admission::Desk::new(NetworkId::of("things")),
+        (crate::admission::Desk::new(NetworkId::of("things")), None),
         Tasks::new(),
     ))
 }
@@ -265,7 +265,7 @@ impl Bench {
                 assert!(reader.sequence.next() < oldest);
                 return false;
             }
-            Pull::Ended | Pull::Refused(_) => panic!("{pull:?}"),
+            Pull::Behind { .. } | Pull::Ended | Pull::Refused(_) => panic!("{pull:?}"),
         }
         self.readers.insert(number, reader);
         moved

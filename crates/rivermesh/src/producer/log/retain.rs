@@ -144,7 +144,8 @@ impl Log {
         self.drop_old(now_us);
         self.seal();
         let Retention { items, bytes, .. } = self.bounds.retention;
-        let mut floor = self.oldest().max(self.next.saturating_sub(items));
+        let oldest = self.oldest().min(self.kept_from);
+        let mut floor = oldest.max(self.next.saturating_sub(items));
         if let Some(age) = self.bounds.retention.age_us() {
             // What somebody is waited for with may be older.
             let oldest_us = now_us.saturating_sub(age);
