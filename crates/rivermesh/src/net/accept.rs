@@ -2,15 +2,13 @@
 //!
 //! An unproven connection costs a place in the [`Lobby`] for as long as its handshake takes, a few
 //! phases of 5 s at most. The lobby is bounded, in all and per address; where it is full, whoever
-//! has waited longest has to go, if that was longer than a handshake takes: so peers that open
-//! connections and keep silent hold a place for [`PATIENCE`] only, and take none from a member whose
-//! handshake goes on. If nobody has waited that long, the newcomer is refused before it has cost
-//! anything, and tries again: where hundreds come at once, work that was begun is finished.
+//! has waited longest has to go. A handshake takes a few round trips, so peers that open
+//! connections and keep silent would have to fill the whole lobby within that time, again and
+//! again, to keep a member out.
 
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
 };
 
 use iroh::endpoint::{Incoming, IncomingAddr};
@@ -24,9 +22,6 @@ use super::{
     stream,
 };
 
-/// How long a connection in its handshake keeps its place in a full lobby.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// Accepts connections until the endpoint is closed.
 pub(super) async fn run(peers: Peers) {
     let config = &peers.0.config;
@@ -37,12 +32,7 @@ pub(super) async fn run(peers: Peers) {
             incoming.refuse();
             continue;
         }
-        let entered = lock(&lobby).enter(origin(&incoming), Instant::now());
-        let Some((place, evicted)) = entered else {
-            peers.0.refused.increment(1);
-            incoming.refuse();
-            continue;
-        };
+        let (place, evicted) = lock(&lobby).enter(origin(&incoming));
         let (peers, lobby) = (peers.clone(), Arc::clone(&lobby));
         let tasks = peers.0.tasks.clone();
         tasks.spawn("handshake", async move {
@@ -99,7 +89,6 @@ struct Lobby {
 struct Waiting {
     place: u64,
     address: String,
-    since: Instant,
     evicted: CancellationToken,
 }
 
@@ -114,44 +103,34 @@ impl Lobby {
         }
     }
 
-    /// Takes a connection in, if there is room. The token is cancelled when it has to go.
-    fn enter(&mut self, address: String, now: Instant) -> Option<(u64, CancellationToken)> {
+    /// Takes a connection in. The token is cancelled when it has to go.
+    fn enter(&mut self, address: String) -> (u64, CancellationToken) {
         let neighbours = self
             .waiting
             .iter()
             .filter(|other| other.address == address)
             .count();
-        let has_room = if neighbours >= self.per_address {
-            self.evict(now, |other| other.address == address)
-        } else {
-            self.waiting.len() < self.capacity || self.evict(now, |_| true)
-        };
-        if !has_room {
-            return None;
+        if neighbours >= self.per_address {
+            self.evict(|other| other.address == address);
+        } else if self.waiting.len() >= self.capacity {
+            self.evict(|_| true);
         }
         let (place, evicted) = (self.next, CancellationToken::new());
         self.next += 1;
         self.waiting.push_back(Waiting {
             place,
             address,
-            since: now,
             evicted: evicted.clone(),
         });
-        Some((place, evicted))
+        (place, evicted)
     }
 
-    /// Sends the oldest away that fits, if it has waited long enough.
-    fn evict(&mut self, now: Instant, fits: impl Fn(&Waiting) -> bool) -> bool {
-        let oldest = self.waiting.iter().position(fits);
-        let oldest = oldest.filter(|index| {
-            let waiting = self.waiting.get(*index);
-            waiting.is_some_and(|oldest| now.duration_since(oldest.since) >= PATIENCE)
-        });
-        let Some(oldest) = oldest.and_then(|index| self.waiting.remove(index)) else {
-            return false;
-        };
-        oldest.evicted.cancel();
-        true
+    fn evict(&mut self, fits: impl Fn(&Waiting) -> bool) {
+        if let Some(index) = self.waiting.iter().position(fits)
+            && let Some(oldest) = self.waiting.remove(index)
+        {
+            oldest.evicted.cancel();
+        }
     }
 
     fn leave(&mut self, place: u64) {
@@ -165,53 +144,30 @@ fn lock(lobby: &Mutex<Lobby>) -> MutexGuard<'_, Lobby> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
-    use super::{Lobby, PATIENCE};
+    use super::Lobby;
 
     #[test]
     fn the_oldest_of_the_address_gives_way_then_the_oldest_of_all() {
         let mut lobby = Lobby::new(3, 2);
-        let now = Instant::now();
-        let mut enter = |address: &str, seconds| {
-            let at = now + PATIENCE.mul_f64(seconds);
-            lobby.enter(address.into(), at)
-        };
-        let (_, first) = enter("a", 0.0).unwrap();
-        let (_, second) = enter("a", 0.5).unwrap();
-        let (_, third) = enter("a", 1.0).unwrap();
+        let (_, first) = lobby.enter("a".into());
+        let (second_place, second) = lobby.enter("a".into());
+        let (_, third) = lobby.enter("a".into());
         assert!(first.is_cancelled() && !second.is_cancelled() && !third.is_cancelled());
-        let (_, fourth) = enter("b", 1.0).unwrap();
-        let (_, fifth) = enter("c", 1.5).unwrap();
-        assert!(second.is_cancelled(), "the oldest of all");
-        assert!(!third.is_cancelled() && !fourth.is_cancelled() && !fifth.is_cancelled());
+        lobby.leave(second_place);
+        let (_, fourth) = lobby.enter("b".into());
+        let (_, fifth) = lobby.enter("c".into());
         assert_eq!(lobby.waiting.len(), 3);
-    }
-
-    #[test]
-    fn who_comes_to_a_full_lobby_takes_no_place_of_a_handshake_that_goes_on() {
-        let mut lobby = Lobby::new(3, 2);
-        let now = Instant::now();
-        let (place, first) = lobby.enter("a".into(), now).unwrap();
-        let (_, second) = lobby.enter("a".into(), now).unwrap();
-        let soon = now + PATIENCE / 2;
-        assert!(
-            lobby.enter("a".into(), soon).is_none(),
-            "two of the address"
-        );
-        let (_, third) = lobby.enter("b".into(), soon).unwrap();
-        assert!(lobby.enter("c".into(), soon).is_none(), "three in all");
-        assert!(!first.is_cancelled() && !second.is_cancelled() && !third.is_cancelled());
-        lobby.leave(place);
-        assert!(lobby.enter("c".into(), soon).is_some(), "a place is free");
+        let (_, sixth) = lobby.enter("d".into());
+        assert!(third.is_cancelled(), "the oldest of all");
+        assert!(!fourth.is_cancelled() && !fifth.is_cancelled() && !sixth.is_cancelled());
+        assert_eq!(lobby.waiting.len(), 3);
     }
 
     #[test]
     fn leaving_frees_the_place() {
         let mut lobby = Lobby::new(100, 1);
-        let now = Instant::now();
         for _ in 0..10 {
-            let (place, token) = lobby.enter("a".into(), now).unwrap();
+            let (place, token) = lobby.enter("a".into());
             lobby.leave(place);
             assert!(!token.is_cancelled());
         }

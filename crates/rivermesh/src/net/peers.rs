@@ -40,10 +40,11 @@ pub struct Config {
     /// Connections in all, both directions. More incoming ones are refused. Default 4,096.
     pub max_connections: usize,
     /// Incoming connections that may be in their handshake at once. Default 256. A further one
-    /// takes the place of the oldest if that has been at it for a second, so that peers who keep
-    /// silent cannot keep others out; else it is refused, and may try again.
+    /// takes the place of the oldest, so that peers who keep silent cannot keep others out.
     pub max_handshakes: usize,
-    /// Incoming connections in their handshake from one IP address. Default 32; as above.
+    /// Incoming connections in their handshake from one IP address. Default 128; as above. A handshake
+    /// that gives way has cost its time for nothing: where many nodes of one machine start
+    /// together, too few places make that most of what is done.
     pub max_handshakes_per_address: usize,
     /// Dials in flight. Default 16.
     pub max_dials: usize,
@@ -58,7 +59,7 @@ impl Default for Config {
         Self {
             max_connections: 4096,
             max_handshakes: 256,
-            max_handshakes_per_address: 32,
+            max_handshakes_per_address: 128,
             max_dials: 16,
             dial_timeout: Duration::from_secs(5),
             idle_after: Duration::from_secs(15),

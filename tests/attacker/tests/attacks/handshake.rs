@@ -19,9 +19,9 @@ use tokio::{
 use crate::arena;
 
 /// Connections that say nothing, or next to nothing.
-const SLOW: usize = 100;
+const SLOW: usize = 200;
 /// Handshakes at once from one address, by default.
-const PLACES: usize = 32;
+const PLACES: usize = 128;
 
 /// Opens connections, half of which say nothing and half a byte now and then; gives the codes that
 /// they are closed with. `between` runs while they are open.
