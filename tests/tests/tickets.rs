@@ -103,7 +103,7 @@ async fn who_has_a_ticket_is_served_and_nobody_else() {
     let key = Key::from_seed(Seed::take().value());
     let mut driver = Driver::new(&a, key, |producer| court.producer(producer));
     let good = court.ticket(&court.consume(b.id()));
-    let unknown = SubscribeError::UnknownStream;
+    let unknown = SubscribeError::NotAdmitted;
     // None; that of another node, local and remote; for another stream; of somebody else's; that
     // of another network; something else.
     assert_eq!(refused(&thief, |c| c).await, unknown);
@@ -157,7 +157,7 @@ async fn probing_for_streams_tells_nothing() {
     let (a, b) = (court.node().await, court.node().await);
     let closed = court.producer(a.producer().stream(STREAM).max_consumers(0));
     let _closed = closed.build().unwrap();
-    let unknown = SubscribeError::UnknownStream;
+    let unknown = SubscribeError::NotAdmitted;
     assert_eq!(refused(&b, |c| c).await, unknown);
     assert_eq!(refused(&b, |c| c.lag(Lag::Block)).await, unknown);
     // Another shape, and a filter that does not fit.
@@ -374,7 +374,7 @@ async fn a_ticket_is_passed_on_twice_and_never_grows() {
     other.until("the refusal", |r| !r.notes().is_empty()).await;
     assert_eq!(
         other.notes(),
-        [Note::Refused(a.id(), SubscribeError::UnknownStream)]
+        [Note::Refused(a.id(), SubscribeError::NotAdmitted)]
     );
     assert_eq!(ewr.consumers(), []);
 }
