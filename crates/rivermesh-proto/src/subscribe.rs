@@ -332,8 +332,9 @@ pub enum Refusal {
         /// How many it takes.
         max: u32,
     },
-    /// The consumer does not meet the producer's requirement.
-    #[error("the consumer does not meet the producer's requirement")]
+    /// The consumer does not meet the producer's requirement, has no ticket for the stream, or there is no
+    /// such stream.
+    #[error("the consumer is not admitted to the stream, or there is no such stream")]
     NotAdmitted,
     /// The producer does not allow the lag policy that was asked for.
     #[error("the producer does not allow this lag policy; allowed: {allowed}")]

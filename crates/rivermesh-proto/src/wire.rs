@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn kinds_are_stable() {
         let bytes: Vec<u8> = StreamKind::ALL.into_iter().map(StreamKind::byte).collect();
-        assert_eq!(bytes, [1, 2, 3, 4]);
+        assert_eq!(bytes, [1, 2, 3, 4, 5]);
         for byte in 0..=u8::MAX {
             let kind = StreamKind::from_byte(byte);
             assert_eq!(kind.is_some(), bytes.contains(&byte));

@@ -341,7 +341,7 @@ fn refusals_say_what_to_do() {
         ),
         ("the producer has all 8 consumers it takes", true),
         (
-            "the consumer does not meet the producer's requirement",
+            "the consumer is not admitted to the stream, or there is no such stream",
             true,
         ),
         (

@@ -97,12 +97,12 @@ fn tickets_from_issue_to_revocation() {
     publisher.write("21.5\n");
     publisher.says("waiting for 1 consumer");
     let without = place.start(&["sub", "weather/jfk", "--key-file", &guest]);
-    without.says("does not produce the stream");
+    without.says("does not admit this one");
     drop(without);
     let sub = ["sub", "weather/jfk", "--ticket", &one];
     // Stolen, it is worth nothing.
     let thief = place.start(&sub);
-    thief.says("does not produce the stream");
+    thief.says("does not admit this one");
     drop(thief);
     let mut with = place.start(&[&sub[..], &["--key-file", &guest]].concat());
     assert_eq!(with.line(), "\"21.5\"");
@@ -116,7 +116,7 @@ fn tickets_from_issue_to_revocation() {
     let revoked = place.run(&revoke, "").good();
     assert!(revoked.stderr.contains("in the network"), "{revoked:?}");
     with.says("left");
-    with.says("does not meet");
+    with.says("does not admit this one");
     let said = place.run(&["ticket", "inspect", &format!("@{list}")], "");
     let said = said.good().lines.join("\n");
     assert!(said.contains("number   1"), "{said}");

@@ -187,8 +187,11 @@ pub enum SubscribeError {
         /// How many.
         max: u32,
     },
-    /// This node does not meet its requirement.
-    #[error("this node does not meet the producer's requirement")]
+    /// It does not admit this node: it has no such stream, asks for a ticket that this node has not shown,
+    /// or for something else that the node does not meet. Which of these, it does not tell.
+    #[error(
+        "the node does not admit this one: it has no such stream, or this node does not meet what it asks for"
+    )]
     NotAdmitted,
     /// It does not allow the lag policy.
     #[error("the producer does not allow the lag policy; allowed: {allowed}")]
