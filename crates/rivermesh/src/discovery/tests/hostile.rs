@@ -79,23 +79,30 @@ async fn garbage_ends_the_connection() {
     let nodes = network("hostile", 2).await;
     complete(&nodes, SOON).await;
     for garbage in [&[0xff; 64][..], &[3, 0, 0, 0, 1, 2, 3], &[0, 0, 0, 0]] {
-        let liar = Recipe::new("hostile").start().await;
-        let link = liar
-            .peers
-            .connect_at(nodes[0].id(), Some(nodes[0].addr()))
-            .await
-            .unwrap();
-        let mut writer = link.open_uni(StreamKind::Gossip).await.unwrap();
-        writer.raw(garbage).await.unwrap();
-        let closed = timeout(SOON, link.connection().closed()).await.unwrap();
-        assert_eq!(
-            crate::net::stream::close_code(&closed),
-            Some(Code::Malformed)
-        );
-        liar.stop().await;
+        // The victim may dial as well, and another connection be kept than the one that is used here.
+        let mut codes = Vec::new();
+        while !codes.contains(&Some(Code::Malformed)) {
+            assert!(codes.len() < 10, "{codes:?}");
+            codes.push(said(&nodes[0], garbage).await);
+        }
     }
     for node in &nodes {
         assert!(nodes.iter().all(|other| node.sees_live(other.id())));
     }
     stop_all(nodes).await;
+}
+
+/// Joins as somebody new, sends bytes by gossip, and gives what the connection is closed with.
+async fn said(victim: &TestNode, bytes: &[u8]) -> Option<Code> {
+    let liar = Recipe::new("hostile").start().await;
+    let link = liar
+        .peers
+        .connect_at(victim.id(), Some(victim.addr()))
+        .await
+        .unwrap();
+    let mut writer = link.open_uni(StreamKind::Gossip).await.unwrap();
+    let _ = writer.raw(bytes).await;
+    let closed = timeout(SOON, link.connection().closed()).await.unwrap();
+    liar.stop().await;
+    crate::net::stream::close_code(&closed)
 }
