@@ -3,11 +3,14 @@
 use std::{
     io::{self, Write},
     pin::pin,
+    time::Duration,
 };
 
 use color_eyre::eyre::{Context, Result};
-use rivermesh::{Peer, discovery};
+use futures::{StreamExt, stream};
+use rivermesh::{Node, NodeId, Peer, discovery};
 use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
 
 use crate::{
     args::{LsArgs, NodeArgs},
@@ -89,13 +92,27 @@ fn described(peer: &Peer, did: &str) -> String {
     format!("{} {did}{}{streams}", called(peer), rtt.unwrap_or_default())
 }
 
+/// How long `ls` goes on asking peers whose round-trip time is not known yet.
+const MEASURE_FOR: Duration = Duration::from_secs(3);
+
+/// Peers that `ls` asks at most, and at the same time.
+const MEASURED: (usize, usize) = (64, 16);
+
+/// Between one question and the next to a peer: a little longer than the node takes to look at what
+/// its connections measured.
+const PAUSE: Duration = Duration::from_millis(60);
+
+/// How long one peer that does not answer holds up the others.
+const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+
 /// Lists the catalog.
 ///
 /// # Errors
 /// When the node cannot start.
 pub(crate) async fn list(args: &LsArgs) -> Result<bool> {
     let node = join::start(&args.net).await?;
-    tokio::time::sleep(args.wait).await;
+    sleep(args.wait).await;
+    measure(&node).await;
     let peers = node.catalog();
     let rows = catalog::sorted(
         peers
@@ -119,4 +136,37 @@ pub(crate) async fn list(args: &LsArgs) -> Result<bool> {
         println!("{}", catalog::table(&rows));
     }
     Ok(true)
+}
+
+/// Asks the peers that no round-trip time is known of until one is, or time is up.
+///
+/// A time counts as known after a few measurements, and a connection on which nothing is said makes
+/// none: who has just come would list peers without one.
+async fn measure(node: &Node) {
+    let unknown = || -> Vec<NodeId> {
+        let catalog = node.catalog();
+        let unknown = catalog
+            .iter()
+            .filter(|peer| !peer.is_local() && peer.is_live() && peer.rtt().is_none());
+        unknown.map(|peer| peer.id()).take(MEASURED.0).collect()
+    };
+    let ask_all = async {
+        loop {
+            let peers = unknown();
+            if peers.is_empty() {
+                return;
+            }
+            // Who does not answer is listed without a time.
+            let asked =
+                stream::iter(peers).map(|peer| timeout(ANSWER_WITHIN, node.sync_with(peer)));
+            asked
+                .buffer_unordered(MEASURED.1)
+                .map(drop)
+                .collect::<()>()
+                .await;
+            sleep(PAUSE).await;
+        }
+    };
+    // The time being up is no error: what is known is listed.
+    let _ = timeout(MEASURE_FOR, ask_all).await;
 }

@@ -150,7 +150,8 @@ pub(crate) struct LsArgs {
     /// List the consumers with a name at each stream, and how far behind they are
     #[arg(long)]
     pub(crate) lag: bool,
-    /// How long to listen before listing, such as 500ms, 1s, 2m
+    /// How long to listen before listing, such as 500ms, 1s, 2m; peers whose round-trip time is not
+    /// known by then are asked for at most 3 s
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     pub(crate) wait: Duration,
     /// Print JSON instead of a table

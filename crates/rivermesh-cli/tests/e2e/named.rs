@@ -44,7 +44,7 @@ async fn ls_tells_how_far_behind_the_consumers_with_a_name_are() {
     };
     committed.await;
     let list = place
-        .run(&["ls", "--lag", "--json"], "")
+        .run(&["ls", "--lag", "--wait", "4s", "--json"], "")
         .good()
         .lines
         .join("\n");
@@ -60,7 +60,7 @@ async fn ls_tells_how_far_behind_the_consumers_with_a_name_are() {
         (&row["holders"], &row["away_us"]),
         (&1.into(), &Value::Null)
     );
-    let table = place.run(&["ls", "--lag"], "").good().lines;
+    let table = place.run(&["ls", "--lag", "--wait", "4s"], "").good().lines;
     assert_eq!(table.len(), 2, "{table:?}");
     assert!(
         table[0].starts_with("STREAM") && table[1].starts_with("orders"),
