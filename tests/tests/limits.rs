@@ -4,12 +4,14 @@ use std::error::Error;
 
 use bytes::Bytes;
 use rivermesh::{
-    Lag, SendError, TrySendError, consumer::ConsumeError, node::SpawnError, producer::ProduceError,
+    Condition, Lag, Node, SendError, TrySendError, consumer::ConsumeError, node::SpawnError,
+    producer::ProduceError,
 };
 use rivermesh_proto::limits;
 use rivermesh_tests::{
     cluster::{Cluster, DEADLINE},
     recorder::{ANY_LAG, STREAM},
+    wait::eventually,
 };
 use tokio::time::timeout;
 
@@ -81,7 +83,7 @@ async fn an_item_over_the_limit_is_an_error_to_its_sender_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_has_at_most_64_streams() {
+async fn a_node_has_as_many_streams_as_its_entry_holds() {
     let mut cluster = Cluster::new();
     let a = cluster.spawn().await;
     let build = |n: usize| a.producer::<Bytes>().stream(format!("s{n}")).build();
@@ -91,12 +93,28 @@ async fn a_node_has_at_most_64_streams() {
     let error = build(limits::STREAMS).unwrap_err();
     assert!(matches!(error, ProduceError::Limit(_)), "{error:?}");
     let text = chain(&error);
-    assert!(text.contains("64"), "{text}");
+    assert!(text.contains(&limits::STREAMS.to_string()), "{text}");
     // One that ends makes room.
     producers.pop();
     producers.push(build(limits::STREAMS).unwrap());
     let me = a.catalog().get(&a.id()).cloned().unwrap();
     assert_eq!(me.streams().len(), limits::STREAMS);
+
+    // Others hear of all of them, and of one more or less while they are connected.
+    let b = cluster.spawn().await;
+    let listed = |node: &Node| node.catalog().get(&a.id()).map(|a| a.streams().len());
+    eventually(DEADLINE, || listed(&b) == Some(limits::STREAMS)).await;
+    producers.pop();
+    eventually(DEADLINE, || listed(&b) == Some(limits::STREAMS - 1)).await;
+    let last = format!("s{}", limits::STREAMS - 2);
+    let mut consumer = b.consumer::<Bytes>().stream(last).build().unwrap();
+    let producer = producers.last().unwrap();
+    timeout(DEADLINE, producer.when(Condition::at_least(1)))
+        .await
+        .unwrap();
+    producer.send(Bytes::from_static(b"item")).await.unwrap();
+    let item = timeout(DEADLINE, consumer.recv()).await.unwrap().unwrap();
+    assert_eq!(item, b"item"[..]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

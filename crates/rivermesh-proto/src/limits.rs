@@ -7,8 +7,11 @@ use std::time::Duration;
 
 /// Bytes of one handshake message.
 pub const HANDSHAKE: usize = 16 * 1024;
-/// Bytes of one signed record (entry, departure or suspicion) as it travels.
-pub const ENTRY: usize = 3 * 1024;
+/// Bytes of one signed record (entry, departure or suspicion) as it travels: an entry with all its
+/// streams, where their names have up to some 24 bytes.
+pub const ENTRY: usize = 12 * 1024;
+/// Bytes of an entry for each place that it takes in a catalog: one of the largest takes four.
+pub const ENTRY_PLACE: usize = 3 * 1024;
 /// Tags of one entry.
 pub const TAGS: usize = 64;
 /// Bytes of one tag.
@@ -16,7 +19,7 @@ pub const TAG: usize = 64;
 /// Bytes of a node's human name.
 pub const NODE_NAME: usize = 64;
 /// Streams of one entry.
-pub const STREAMS: usize = 64;
+pub const STREAMS: usize = 256;
 /// Bytes of a stream's name.
 pub const STREAM_NAME: usize = 128;
 /// Bytes of a consumer's name.
@@ -31,7 +34,7 @@ pub const NETWORK_NAME: usize = 128;
 pub const ADDRS: usize = 8;
 /// Bytes of one page of a catalog sync.
 pub const SYNC_PAGE: usize = 256 * 1024;
-/// Entries a catalog holds.
+/// Entries a catalog holds, if each has at most [`ENTRY_PLACE`] bytes; larger ones count for several.
 pub const CATALOG: usize = 10_000;
 /// Bytes of one encoded item.
 pub const ITEM: usize = 1024 * 1024;
@@ -69,8 +72,8 @@ pub const TICKET_LIFETIME_S: u64 = 366 * 24 * 60 * 60;
 pub const TICKET_TIME_S: u64 = 253_402_300_799;
 /// Bytes of a list of revoked tickets.
 pub const REVOCATIONS: usize = 16 * 1024;
-/// Bytes of one gossip message (iroh-gossip's default).
-pub const GOSSIP: usize = 4096;
+/// Bytes of one gossip message: one record, and what gossip says about it.
+pub const GOSSIP: usize = ENTRY + 1024;
 /// Time for each phase of a handshake.
 pub const HANDSHAKE_PHASE: Duration = Duration::from_secs(5);
 /// How far ahead of the local clock a revision may lie.

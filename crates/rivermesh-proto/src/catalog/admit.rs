@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::{
     Catalog, Cause, Change, Clock, MAX_AGE, MISSED_REFRESHES, Peer, Reachability, Slot,
-    announce_interval, micros,
+    announce_interval, micros, places,
 };
 use crate::{
     NodeId,
@@ -40,8 +40,9 @@ pub enum Source {
 pub struct Admitted {
     /// What became different. `None` when only something to be remembered was added.
     pub change: Option<Change>,
-    /// The unreachable node that gave way for this one, as [`Change::Left`].
-    pub displaced: Option<Change>,
+    /// Who gave way for this one, each as [`Change::Left`]: at most as many as the entry takes places
+    /// ([`limits::ENTRY_PLACE`]).
+    pub displaced: Vec<Change>,
     /// Somebody believes something of the local node that it does not say now: a former life's
     /// record, or that it is not reachable. It must announce itself with a revision above this one
     /// ([`Revisions::above`](crate::entry::Revisions::above)).
@@ -94,8 +95,8 @@ pub enum Refused {
     /// The entry was not refreshed within its own promise when it was passed on.
     #[error("the entry has expired")]
     Expired,
-    /// The catalog is full: no listed node is unreachable, and either the node is not here in person,
-    /// or all others have been.
+    /// The catalog is full: too few of the listed nodes are unreachable, and either the node is not
+    /// here in person, or all others have been.
     #[error("the catalog is full")]
     Full,
     /// A suspicion of a node that is not listed.
@@ -163,9 +164,9 @@ impl Catalog {
     ) -> Result<Admitted, Refused> {
         let (node, revision) = (record.node_bytes(), record.revision());
         let in_person = matches!(source, Source::Handshake { .. });
-        let mut listed = false;
+        let mut held = 0;
         if let Some(slot) = self.slots.get_mut(&node) {
-            listed = true;
+            held = slot.places();
             let known = slot.record.revision();
             if revision < known {
                 return Err(Refused::Older { known });
@@ -192,11 +193,13 @@ impl Catalog {
             }
         }
         check_clock(revision, now)?;
-        let full = !listed && self.slots.len() >= self.config.capacity;
-        let gives_way = if full {
-            Some(self.gives_way(in_person).ok_or(Refused::Full)?)
+        let over = (self.places - held + places(&record)).saturating_sub(self.config.capacity);
+        let grows = places(&record) > held;
+        let give_way = if grows && over > 0 {
+            let others = self.give_way(over, &node, in_person);
+            others.ok_or(Refused::Full)?
         } else {
-            None
+            Vec::new()
         };
         let Record::Entry(entry) = record.verify()? else {
             return Err(Refused::Invalid(EntryError::Malformed("not an entry")));
@@ -209,7 +212,8 @@ impl Catalog {
         if age >= lifetime {
             return Err(Refused::Expired);
         }
-        let displaced = gives_way.and_then(|node| self.evict(&node, now));
+        let displaced = give_way.iter().filter_map(|node| self.evict(node, now));
+        let displaced = displaced.collect();
         let change = self.list(entry, record, now.mono + (lifetime - age), in_person, now);
         Ok(Admitted {
             change: Some(change),
@@ -219,17 +223,26 @@ impl Catalog {
         })
     }
 
-    /// Who leaves a full catalog for a new node: who has been unreachable for longest; else, for a node
-    /// that is here in person, one that never was and that nobody here is connected to. Of those the
-    /// one that is to be listed for longest without being heard of again: to keep made-up entries
-    /// listed has to cost more than to make them up.
-    fn gives_way(&self, in_person: bool) -> Option<NodeId> {
-        if let Some((_, node)) = self.lost.first() {
-            return Some(*node);
+    /// Who leaves a full catalog so that this many places are free for a node: who has been unreachable
+    /// for longest; then, for a node that is here in person, those that never were and that nobody
+    /// here is connected to. Of those the ones that are to be listed for longest without being heard
+    /// of again: to keep made-up entries listed has to cost more than to make them up. `None` where
+    /// that is not enough.
+    fn give_way(&self, places: usize, to: &[u8; 32], in_person: bool) -> Option<Vec<NodeId>> {
+        let lost = self.lost.iter().map(|(_, node)| node);
+        let hearsay = |slot: &Slot| in_person && !slot.met && slot.lost.is_none();
+        let due = self.due.iter().rev().map(|(_, node)| node);
+        let due = due.filter(|node| self.slots.get(*node).is_some_and(hearsay));
+        let mut free = 0;
+        let mut leaving = Vec::new();
+        for node in lost.chain(due).filter(|node| node.as_bytes() != to) {
+            leaving.push(*node);
+            free += self.slots.get(node).map_or(0, Slot::places);
+            if free >= places {
+                return Some(leaving);
+            }
         }
-        let hearsay = |node: &NodeId| self.slots.get(node).is_some_and(|slot| !slot.met);
-        let mut due = self.due.iter().rev().map(|(_, node)| *node);
-        if in_person { due.find(hearsay) } else { None }
+        None
     }
 
     fn admit_departure(&mut self, record: SignedRecord, now: Clock) -> Result<Admitted, Refused> {
@@ -362,7 +375,9 @@ impl Catalog {
         let mut met = in_person;
         let mut suspicion = None;
         let mut pending = None;
+        self.places += places(&record);
         if let Some(slot) = self.slots.get_mut(&node) {
+            self.places -= slot.places();
             met |= slot.met;
             self.digest.remove(&node, slot.record.revision());
             if let Some(since) = slot.lost.take() {
@@ -430,7 +445,7 @@ impl Catalog {
         self.bury(node, record, Cause::Departed, until, now);
         Admitted {
             change: left,
-            displaced: None,
+            displaced: Vec::new(),
             refute: None,
             forward: true,
         }

@@ -27,8 +27,9 @@
 //! Time of expiry is the monotonic clock's; the wall clock only bounds revisions.
 //!
 //! # Memory
-//! At most [`Config::capacity`] entries of 3 KiB (and about three times that decoded, if hostile),
-//! and [`Config::tombstones`] tombstones within 8 MiB.
+//! At most [`Config::capacity`] places of 3 KiB (and about three times that decoded, if hostile), and
+//! [`Config::tombstones`] tombstones within 8 MiB. An entry takes one place; one of a node with so
+//! many streams that it is larger takes up to four.
 
 mod admit;
 mod digest;
@@ -78,8 +79,8 @@ const MISSED_REFRESHES: u32 = 3;
 /// The knobs of a catalog.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// How many entries are held, the local node's included. Default and most:
-    /// [`limits::CATALOG`].
+    /// How many entries are held, the local node's included, if none is over
+    /// [`limits::ENTRY_PLACE`] bytes. Default and most: [`limits::CATALOG`].
     pub capacity: usize,
     /// How many tombstones are held. Default and most: [`limits::CATALOG`].
     pub tombstones: usize,
@@ -152,6 +153,8 @@ pub struct Catalog {
     network: NetworkId,
     config: Config,
     slots: BTreeMap<NodeId, Slot>,
+    /// The sum of [`Slot::places`].
+    places: usize,
     tombstones: Tombstones,
     view: Snapshot,
     connected: BTreeSet<NodeId>,
@@ -182,6 +185,18 @@ struct Slot {
     due: Option<Duration>,
 }
 
+impl Slot {
+    /// How many entries of usual size this one counts for.
+    fn places(&self) -> usize {
+        places(&self.record)
+    }
+}
+
+/// How many places of a catalog an entry takes.
+fn places(record: &SignedRecord) -> usize {
+    record.as_bytes().len().div_ceil(limits::ENTRY_PLACE)
+}
+
 impl Catalog {
     /// A catalog that knows nobody.
     #[must_use]
@@ -195,6 +210,7 @@ impl Catalog {
             local,
             network,
             slots: BTreeMap::new(),
+            places: 0,
             tombstones: Tombstones::new(config.tombstones, TOMBSTONE_BYTES),
             view: Snapshot::default(),
             connected: BTreeSet::new(),
@@ -297,6 +313,7 @@ impl Catalog {
     /// Takes a node off the list. The digest still counts it: the caller sets a tombstone or not.
     fn unlist(&mut self, node: &NodeId) -> Option<(Slot, Arc<Peer>)> {
         let slot = self.slots.remove(node)?;
+        self.places -= slot.places();
         if let Some(due) = slot.due {
             self.due.remove(&(due, *node));
         }

@@ -3,7 +3,7 @@
 use iroh_base::SecretKey;
 
 use super::{Departure, Entry, SignedRecord, Suspicion};
-use crate::{Epoch, Fingerprint, NetworkId, NodeId, StreamName, entry::StreamAdvert};
+use crate::{Epoch, Fingerprint, NetworkId, NodeId, StreamName, entry::StreamAdvert, limits};
 
 /// The wall clock of tests, in microseconds: 2026-11-01.
 pub(crate) const WALL: u64 = 1_793_491_200_000_000;
@@ -49,6 +49,15 @@ pub(crate) fn advert(name: &str) -> StreamAdvert {
 /// A signed entry of node `n` at `WALL + revision`.
 pub(crate) fn entry(n: u16, revision: u64) -> SignedRecord {
     plain(n, WALL + revision).sign(&key(n)).unwrap()
+}
+
+/// As [`entry`], with so many streams that it takes four places in a catalog.
+pub(crate) fn large(n: u16, revision: u64) -> SignedRecord {
+    let mut entry = plain(n, WALL + revision);
+    entry.streams = (0..250).map(|i| advert(&format!("{i:0>30}"))).collect();
+    let record = entry.sign(&key(n)).unwrap();
+    assert_eq!(record.as_bytes().len().div_ceil(limits::ENTRY_PLACE), 4);
+    record
 }
 
 /// As [`entry`], for a departure.

@@ -46,8 +46,8 @@ use crate::{
     limits,
 };
 
-/// Bytes that one side takes from the other in one sync: a full catalog of the largest entries.
-pub const BUDGET: usize = limits::CATALOG * (limits::ENTRY + 64);
+/// Bytes that one side takes from the other in one sync: a full catalog with every place filled.
+pub const BUDGET: usize = limits::CATALOG * (limits::ENTRY_PLACE + 64);
 /// Messages that one side takes from the other in one sync. A full sync of the largest catalog takes
 /// fewer than 300.
 pub const MESSAGES: usize = 1024;

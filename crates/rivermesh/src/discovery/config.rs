@@ -34,7 +34,8 @@ pub struct Config {
     pub announce_max: Duration,
     /// How long an unreachable node stays listed. Default 60 s.
     pub forget_after: Duration,
-    /// How many nodes the catalog lists. Default and most 10,000, of at most 3 KiB each.
+    /// How many nodes the catalog lists. Default and most 10,000, of at most 3 KiB each; a larger entry
+    /// counts for up to four.
     pub capacity: usize,
     /// Events kept for a subscriber that is slow to take them; it is told how many it missed.
     /// Default 1,024.

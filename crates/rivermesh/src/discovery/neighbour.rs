@@ -20,7 +20,8 @@ use super::{
 };
 use crate::net::{Link, ReadError, Reader, Use, WriteError};
 
-/// Messages waiting for one peer; at most 1 MiB of them.
+/// Messages waiting for one peer; at most 3.3 MiB of them, and a tenth of that where entries have the
+/// usual size.
 pub(super) const QUEUE: usize = 256;
 /// How long to wait until a peer has taken the end of a stream.
 const LINGER: Duration = Duration::from_secs(5);

@@ -145,7 +145,7 @@ fn who_comes_in_person_goes_before_hearsay_in_a_full_catalog() {
     );
     for (n, gone) in [(9, 4), (8, 3)] {
         let admitted = catalog.admit(entry(n, 1), hello(n), at(0)).unwrap();
-        assert!(matches!(admitted.displaced, Some(Change::Left(peer)) if peer.id() == id(gone)));
+        assert!(matches!(&admitted.displaced[..], [Change::Left(peer)] if peer.id() == id(gone)));
         assert_eq!(catalog.view().len(), 5);
     }
     // It takes a place again only in person.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::*;
 use crate::entry::{
     Departure, Record,
-    fixture::{WALL, advert, departure, entry, id, key, network, plain, suspicion},
+    fixture::{WALL, advert, departure, entry, id, key, large, network, plain, suspicion},
 };
 
 pub(super) const S: u64 = 1_000_000;
@@ -454,10 +454,45 @@ fn the_unreachable_give_way_when_the_catalog_is_full() {
     catalog.unreachable(&id(1), at(2)).unwrap();
     let admitted = gossip(&mut catalog, entry(3, 1), 3).unwrap();
     assert!(
-        matches!(admitted.displaced, Some(Change::Left(peer)) if peer.id() == id(2)),
+        matches!(&admitted.displaced[..], [Change::Left(peer)] if peer.id() == id(2)),
         "the one that was unreachable for longest"
     );
     assert_eq!(catalog.view().len(), 3);
+}
+
+#[test]
+fn a_large_entry_counts_for_several() {
+    let mut catalog = catalog_with(Config {
+        capacity: 6,
+        ..Config::default()
+    });
+    gossip(&mut catalog, entry(1, 1), 0).unwrap();
+    gossip(&mut catalog, large(2, 1), 0).unwrap();
+    assert_eq!(gossip(&mut catalog, entry(3, 1), 0), Err(Refused::Full));
+    assert_eq!(gossip(&mut catalog, large(1, 2), 0), Err(Refused::Full));
+    assert!(gossip(&mut catalog, large(2, 2), 0).is_ok(), "no larger");
+    assert!(gossip(&mut catalog, entry(2, 3), 0).is_ok(), "smaller");
+    assert!(gossip(&mut catalog, entry(3, 1), 0).is_ok(), "room again");
+    gossip(&mut catalog, entry(4, 1), 0).unwrap();
+
+    // Of six places five are taken: for four more, three nodes have to go.
+    for (n, second) in [(1, 1), (2, 2)] {
+        catalog.unreachable(&id(n), at(second)).unwrap();
+    }
+    assert_eq!(gossip(&mut catalog, large(5, 1), 3), Err(Refused::Full));
+    assert_eq!(catalog.view().len(), 5, "nobody has gone for nothing");
+    catalog.unreachable(&id(3), at(3)).unwrap();
+    let admitted = gossip(&mut catalog, large(5, 1), 4).unwrap();
+    let gone: Vec<_> = admitted
+        .displaced
+        .iter()
+        .map(|left| left.peer().id())
+        .collect();
+    assert_eq!(gone, [id(1), id(2), id(3)]);
+
+    // The places of who leaves are free.
+    gossip(&mut catalog, departure(5, 2), 5).unwrap();
+    assert!(gossip(&mut catalog, large(6, 1), 5).is_ok());
 }
 
 #[test]
