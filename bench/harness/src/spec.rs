@@ -68,6 +68,10 @@ pub struct Transport {
     pub packet_threshold: Option<u32>,
     /// `ring` or `aws-lc`, where the adapter was built with it.
     pub crypto: Option<String>,
+    /// Whether endpoints have a thread of their own, apart from what uses them. One for all of a
+    /// process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_thread: Option<bool>,
 }
 
 impl Transport {

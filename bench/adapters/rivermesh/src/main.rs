@@ -1,8 +1,8 @@
 //! Rivermesh: a producer on a node of its own, each consumer on a node of its own.
 
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{io, net::SocketAddr, process::ExitCode, sync::LazyLock, time::Duration};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use bytes::Bytes;
 use harness::{Adapter, Delivery, Info, Item, Sender, Sink, Slab, Spec, Variant};
 use rivermesh::{
@@ -10,7 +10,7 @@ use rivermesh::{
     Transport,
 };
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+use tokio::{runtime::Runtime, task::JoinHandle};
 
 const STREAM: &str = "bench";
 
@@ -109,6 +109,7 @@ impl Adapter for Rivermesh {
             "send_fairness",
             "ack_threshold",
             "ack_delay_ms",
+            "own_thread",
         ]
     }
 }
@@ -129,7 +130,24 @@ async fn node(network: &str, spec: &Spec, invite: Option<Invite>) -> anyhow::Res
     if let Some(invite) = invite {
         builder = builder.join(invite);
     }
-    builder.spawn().await.context("cannot start a node")
+    let starting = builder.spawn();
+    let node = match spec.transport.own_thread {
+        Some(true) => own_thread()?.spawn(starting).await?,
+        _ => starting.await,
+    };
+    node.context("cannot start a node")
+}
+
+/// The runtime, of one thread, that all nodes of this process run on where they are apart from the
+/// program that sends and takes.
+static OWN_THREAD: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).enable_all().build()
+});
+
+fn own_thread() -> anyhow::Result<&'static Runtime> {
+    let made = OWN_THREAD.as_ref();
+    made.map_err(|error| anyhow!("cannot start a thread for the endpoint: {error}"))
 }
 
 fn transport(knobs: &harness::Transport) -> anyhow::Result<Transport> {
