@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use rivermesh::{
-    Epoch, Node, NodeId, Producer, SendError, Seq, StreamName, TrySendError, producer,
+    Durability, Epoch, Node, NodeId, Producer, SendError, Seq, StreamName, TrySendError, producer,
 };
 
 use crate::{
@@ -174,6 +174,29 @@ impl Driver {
                 ),
             }
         }
+    }
+
+    /// Sends this many items and waits until they outlive the process. None of them counts as accepted
+    /// before that.
+    ///
+    /// # Panics
+    /// When one cannot be sent or stored, or waits for longer than [`DEADLINE`].
+    pub async fn send_kept(&mut self, items: u64) {
+        for seq in ok(self.journal.attempt_many(items)) {
+            let item = self.key.payload(&self.journal.place(seq), self.size).into();
+            // A write takes all that was sent before.
+            let kept = if seq + 1 == self.journal.count() + items {
+                Durability::Buffered
+            } else {
+                Durability::Memory
+            };
+            let sent = self.producer.send_with(item, kept);
+            match tokio::time::timeout(DEADLINE, sent).await {
+                Ok(Ok(sent)) => assert_eq!(sent, seq, "send gave another number"),
+                other => panic!("item {seq} was not kept: {other:?}"),
+            }
+        }
+        ok(self.journal.accepted_many(items));
     }
 
     /// The journal, with its end: everything accepted must arrive. The producer is dropped, which

@@ -16,6 +16,9 @@ use crate::cluster::DEADLINE;
 pub enum Role {
     /// Sends items to who consumes the tests' stream, and keeps a journal.
     Producer,
+    /// Does so with the log on disk, in the folder `log` beside its journal, of which memory keeps
+    /// little; counts an item when it outlives the process.
+    Keeper,
     /// Consumes the tests' stream, and keeps a journal.
     Consumer,
     /// Opens connections and says nothing.

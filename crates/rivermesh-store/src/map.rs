@@ -88,6 +88,17 @@ impl Map {
         self.segments.iter().map(|segment| segment.len).sum()
     }
 
+    /// Bytes from about where an item lies on.
+    pub(crate) fn bytes_from(&self, from: Seq) -> u64 {
+        let behind = |segment: &&Segment| segment.end.is_some_and(|end| end > from);
+        let rest = |segment: &Segment| {
+            let before = segment.index.partition_point(|&(first, _)| first <= from);
+            let at = before.checked_sub(1).map_or(0, |n| segment.index[n].1);
+            segment.len.saturating_sub(at)
+        };
+        self.segments.iter().filter(behind).map(rest).sum()
+    }
+
     pub(crate) fn locate(&self, from: Seq) -> Place {
         if from >= self.next {
             return Place::End;

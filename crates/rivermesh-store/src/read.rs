@@ -73,6 +73,15 @@ impl Reader {
         self.shared.map().next
     }
 
+    /// About how many bytes the batches of these items take, from what is known without reading: off by
+    /// [`Config::index_bytes`](crate::Config) at each end.
+    #[must_use]
+    pub fn bytes(&self, items: Range<Seq>) -> u64 {
+        let map = self.shared.map();
+        map.bytes_from(items.start)
+            .saturating_sub(map.bytes_from(items.end))
+    }
+
     /// Reads the batches from the item `from` on: of about `max_bytes`, but at least one. Takes
     /// memory for these and 64 KiB, and reads over [`Config::index_bytes`](crate::Config) more at
     /// most. Blocks on the disk.

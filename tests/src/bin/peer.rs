@@ -5,7 +5,7 @@
 
 use std::io::{Read, Write};
 
-use rivermesh::{Node, SecretKey, discovery::Rendezvous};
+use rivermesh::{Condition, Node, SecretKey, discovery::Rendezvous, producer::Named};
 use rivermesh_tests::{
     oracle::{ConsumerEnd, ConsumerJournal, Key, ProducerJournal},
     peer::{Acks, Args, Role},
@@ -31,6 +31,7 @@ async fn main() -> Result<(), Failure> {
     say("ready");
     match args.role {
         Role::Producer => produce(&args, &node).await?,
+        Role::Keeper => keep(&args, &node).await?,
         _ => consume(&args, &node).await?,
     }
     node.shutdown().await;
@@ -50,6 +51,31 @@ async fn produce(args: &Args, node: &Node) -> Result<(), Failure> {
     driver.finish();
     say("done");
     input_ends().await;
+    Ok(())
+}
+
+async fn keep(args: &Args, node: &Node) -> Result<(), Failure> {
+    let producer = node
+        .producer()
+        .stream(STREAM)
+        .online_when(Condition::always())
+        .log_bytes(64 << 10)
+        .named(Named::default())
+        .durable(args.journal.with_file_name("log"))
+        .build()
+        .map_err(|error| error.to_string())?;
+    let base = producer.recovered().ok_or("no log on disk")?.next;
+    let journal = ProducerJournal::create(&args.journal, node.id(), producer.epoch(), stream())?;
+    let journal = journal.begins(base)?;
+    let mut driver = Driver::with_journal(producer, journal, Key::from_seed(args.seed));
+    // Nobody begins behind the first item.
+    driver.producer().when(Condition::at_least(1)).await;
+    for _ in 0..args.items / 10 {
+        driver.send_kept(10).await;
+    }
+    say("done");
+    input_ends().await;
+    driver.finish();
     Ok(())
 }
 

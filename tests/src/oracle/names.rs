@@ -131,10 +131,11 @@ pub fn judge(
     journals: &[&ConsumerJournal],
     rules: &NameRules,
 ) -> Result<NameReport, Vec<NameBreach>> {
-    let lives: HashMap<Life, &ProducerJournal> = producers
-        .iter()
-        .map(|journal| ((journal.producer(), journal.epoch()), *journal))
-        .collect();
+    let mut lives: HashMap<Life, Vec<&ProducerJournal>> = HashMap::new();
+    for journal in producers {
+        let life = (journal.producer(), journal.epoch());
+        lives.entry(life).or_default().push(journal);
+    }
     let mut name = Name {
         key,
         rules,
@@ -147,7 +148,7 @@ pub fn judge(
         name.read(journal);
     }
     for journal in producers {
-        name.check_whole((journal.producer(), journal.epoch()), journal.count());
+        name.check_whole(journal);
     }
     if name.breaches.is_empty() {
         Ok(name.report)
@@ -159,7 +160,8 @@ pub fn judge(
 struct Name<'a> {
     key: &'a Key,
     rules: &'a NameRules,
-    lives: &'a HashMap<Life, &'a ProducerJournal>,
+    /// Several where a log on disk went on with the epoch.
+    lives: &'a HashMap<Life, Vec<&'a ProducerJournal>>,
     all: HashMap<Life, Together>,
     breaches: Vec<NameBreach>,
     report: NameReport,
@@ -200,6 +202,13 @@ impl Name<'_> {
                     let own = own.entry(life).or_default();
                     own.insert(seq..seq + 1);
                 }
+                // What was never sent may be committed unseen. What was is lost all the same.
+                ConsumerEvent::Missed {
+                    producer,
+                    epoch,
+                    from,
+                    to,
+                } => own.entry((producer, epoch)).or_default().insert(from..to),
                 ConsumerEvent::Committed {
                     producer,
                     epoch,
@@ -242,8 +251,9 @@ impl Name<'_> {
     fn received(&mut self, life: Life, seq: Seq, payload: super::Digest, consumer: &str) {
         self.report.received += 1;
         let consumer = || consumer.to_owned();
-        match self.lives.get(&life) {
-            Some(journal) if seq < journal.bound() => {
+        let sent = |journal: &&&ProducerJournal| (journal.base()..journal.bound()).contains(&seq);
+        match self.lives.get(&life).and_then(|all| all.iter().find(sent)) {
+            Some(journal) => {
                 if self
                     .key
                     .verify_digest(&journal.place(seq), payload)
@@ -253,7 +263,7 @@ impl Name<'_> {
                     self.breaches.push(NameBreach::Payload { consumer, seq });
                 }
             }
-            _ => {
+            None => {
                 let consumer = consumer();
                 self.breaches.push(NameBreach::Invented { consumer, seq });
             }
@@ -268,9 +278,10 @@ impl Name<'_> {
         all.received.insert(seq..seq + 1);
     }
 
-    fn check_whole(&mut self, life: Life, accepted: u64) {
+    fn check_whole(&mut self, journal: &ProducerJournal) {
+        let life = (journal.producer(), journal.epoch());
         let all = self.all.entry(life).or_default();
-        let mut owed = self.rules.start..accepted;
+        let mut owed = self.rules.start.max(journal.base())..journal.count();
         if let Some(seq) = owed.clone().find(|seq| !all.received.contains(*seq)) {
             self.breaches.push(NameBreach::Lost { seq });
         }

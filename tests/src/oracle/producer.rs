@@ -29,6 +29,8 @@ pub struct ProducerJournal {
     producer: NodeId,
     epoch: Epoch,
     stream: StreamName,
+    /// The first number of this life of the process; 0 but for a log on disk that goes on.
+    base: Seq,
     attempted: Seq,
     accepted: Seq,
     end: Option<ProducerEnd>,
@@ -43,6 +45,8 @@ enum Line {
         epoch: Epoch,
         stream: StreamName,
     },
+    /// Items before this one were sent by earlier lives of the process, or never.
+    Begins(Seq),
     /// Every number below this one may have been sent.
     Attempted(Seq),
     /// Every number below this one was accepted.
@@ -58,6 +62,7 @@ impl ProducerJournal {
             producer,
             epoch,
             stream,
+            base: 0,
             attempted: 0,
             accepted: 0,
             end: None,
@@ -85,6 +90,21 @@ impl ProducerJournal {
         Ok(journal)
     }
 
+    /// The same for a process that goes on with an epoch of an earlier one: its first item has this
+    /// number.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn begins(mut self, base: Seq) -> io::Result<Self> {
+        self.begin_at(base);
+        self.write(&Line::Begins(base))?;
+        Ok(self)
+    }
+
+    const fn begin_at(&mut self, base: Seq) {
+        (self.base, self.attempted, self.accepted) = (base, base, base);
+    }
+
     /// Reads a journal back; a torn last line is left out.
     ///
     /// # Errors
@@ -109,11 +129,13 @@ impl ProducerJournal {
                 (None, _) => return Err(bad("the first record names the producer")),
                 (Some(_), Line::Producer { .. }) => return Err(bad("a second first record")),
                 (Some(j), _) if j.end.is_some() => return Err(bad("a record after the end")),
+                (Some(j), Line::Begins(base)) if j.attempted == 0 => j.begin_at(base),
                 (Some(j), Line::Attempted(to)) if to >= j.attempted => j.attempted = to,
                 (Some(j), Line::Accepted(to)) if (j.accepted..=j.attempted).contains(&to) => {
                     j.accepted = to;
                 }
                 (Some(j), Line::Finished) => j.end = Some(ProducerEnd::Finished),
+                (Some(_), Line::Begins(_)) => return Err(bad("it begins after an item")),
                 (Some(_), Line::Attempted(_) | Line::Accepted(_)) => {
                     return Err(bad("a count went back, or accepted passed attempted"));
                 }
@@ -218,7 +240,14 @@ impl ProducerJournal {
         &self.stream
     }
 
-    /// How many items were accepted for certain; equal to the next sequence number.
+    /// The first number of this life of the process.
+    #[must_use]
+    pub const fn base(&self) -> Seq {
+        self.base
+    }
+
+    /// How many items were accepted for certain, those of earlier lives of the process and numbers
+    /// that it never gave included; equal to the next sequence number.
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.accepted

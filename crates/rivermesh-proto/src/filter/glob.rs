@@ -30,6 +30,7 @@ pub(super) enum Simple {
 #[derive(Clone, Debug)]
 pub struct Pattern {
     prefix: String,
+    elements: Box<[Element]>,
     form: Form,
 }
 
@@ -60,6 +61,7 @@ impl Pattern {
         });
         Ok(Self {
             prefix: prefix.collect(),
+            elements: elements(pattern).collect(),
             form: match simple(pattern) {
                 Some(simple) => Form::Simple(simple),
                 None => Form::Glob(Glob::new(pattern)),
@@ -77,6 +79,33 @@ impl Pattern {
             Form::Simple(Simple::Part(part)) => text.contains(part),
             Form::Glob(glob) => glob.matches(text),
         }
+    }
+
+    /// Whether there is a text that follows both patterns, in time that is linear in the product of
+    /// their lengths.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (ours, theirs) = (&self.elements, &other.elements);
+        // Whether a text follows what is left of ours, and of theirs from here on.
+        let mut below = vec![false; theirs.len() + 1];
+        for i in (0..=ours.len()).rev() {
+            let mut row = vec![false; theirs.len() + 1];
+            for j in (0..=theirs.len()).rev() {
+                // Below the last row and beside the last place nothing is left of a pattern that is
+                // needed.
+                let (down, right) = (below[j], row.get(j + 1).copied().unwrap_or(false));
+                row[j] = match (ours.get(i), theirs.get(j)) {
+                    (None, None) => true,
+                    // A run takes nothing, or whatever the other one takes next.
+                    (Some(Element::Run), _) | (_, Some(Element::Run)) => down || right,
+                    (None, _) | (_, None) => false,
+                    (Some(Element::Char(a)), Some(Element::Char(b))) if a != b => false,
+                    _ => below[j + 1],
+                };
+            }
+            below = row;
+        }
+        below[0]
     }
 
     /// What every text begins with that follows the pattern.
@@ -277,6 +306,21 @@ mod tests {
             let pattern = Pattern::new(&pattern).unwrap();
             prop_assert_eq!(pattern.matches(&text), expected);
             prop_assert!(!expected || text.starts_with(pattern.prefix()));
+        }
+
+        /// If any text follows both, one of as many characters as both have elements does.
+        #[test]
+        fn overlaps_as_by_trying_all_texts(a in "[ab?*]{0,4}", b in "[ab?*]{0,4}") {
+            let (ours, theirs) = (Pattern::new(&a).unwrap(), Pattern::new(&b).unwrap());
+            let mut texts = vec![String::new()];
+            let mut found = false;
+            for _ in 0..=8 {
+                found |= texts.iter().any(|text| ours.matches(text) && theirs.matches(text));
+                let longer = |text: &String| ["a", "b"].map(|c| format!("{text}{c}"));
+                texts = texts.iter().flat_map(longer).collect();
+            }
+            prop_assert_eq!(ours.overlaps(&theirs), found);
+            prop_assert_eq!(theirs.overlaps(&ours), found);
         }
     }
 }

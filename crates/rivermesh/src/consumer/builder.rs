@@ -53,9 +53,15 @@ pub enum ConsumeError {
     /// The name that the consumer is to acknowledge under is none.
     #[error("not a name for a consumer")]
     ConsumerName(#[source] BadConsumerName),
-    /// Another consumer of this node has the name for this stream.
+    /// Another consumer of this node has the name for this stream, or for one of those that the
+    /// patterns have in common.
     #[error("another consumer of this node has this name")]
     NameInUse,
+    /// A consumer that acknowledges gets every item from its commit on, so it cannot begin with
+    /// [`Start::LastPerKey`], which leaves items out. Begin with [`Start::Earliest`], or without a
+    /// name.
+    #[error("a consumer with a name gets every item, and cannot begin with the newest of each key")]
+    NewestUnderName,
     /// The node has shut down.
     #[error("the node has shut down")]
     ShutDown,
@@ -278,9 +284,10 @@ impl<T: Datum> Builder<T> {
     /// The program says what it has done with by [`Delivery::commit`](super::Delivery::commit),
     /// [`Batch::commit`](super::Batch::commit) or [`Consumer::commit_up_to`], or has it said for it
     /// ([`auto_commit`](Self::auto_commit)). A name is for one consumer at a time: one on another node
-    /// is refused, one on this node is an error here.
+    /// is refused, one on this node is an error here, also where a pattern takes its stream.
     ///
-    /// A name that is new to a producer begins as any consumer does.
+    /// A name that is new to a producer begins as any consumer does, but not with
+    /// [`Start::LastPerKey`], which is an error here.
     pub fn durable_name(mut self, name: impl Into<String>) -> Self {
         self.commit.name = Some((name.into(), Share::Alone));
         self
@@ -348,7 +355,11 @@ impl<T: Datum> Builder<T> {
         }
         let streams_are_many = streams.are_many();
         let named = self.commit.named().map_err(ConsumeError::ConsumerName)?;
-        let taken = |named| self.producers.names().take(&name, named);
+        if named.is_some() && self.start == Start::LastPerKey {
+            return Err(ConsumeError::NewestUnderName);
+        }
+        let streams = Arc::new(streams);
+        let taken = |named| self.producers.names().take(&streams, named);
         let held = named.as_ref().map(taken).transpose();
         let acking = Acking {
             is_named: named.is_some(),
@@ -380,7 +391,7 @@ impl<T: Datum> Builder<T> {
                 gate,
                 wallet: Wallet::new(self.credential, &tasks),
             }),
-            streams: Arc::new(streams),
+            streams,
             start: self.start,
             left: Left::default(),
             require: self.require,

@@ -4,19 +4,21 @@
 //! it to its producer. Nothing here waits.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use rivermesh_proto::{
-    Epoch, Seq, StreamName,
+    Epoch, Seq,
     named::{Acknowledged, BadConsumerName, ConsumerName, Named, Share},
     subscribe::Update,
 };
 use thiserror::Error;
 use tokio::{sync::Notify, time::sleep};
+
+use super::pattern::Streams;
 
 /// How long commits are gathered where there is no hurry.
 const GATHER: Duration = Duration::from_millis(1);
@@ -325,40 +327,60 @@ impl Auto {
     }
 }
 
-/// The names that consumers of this node have: one consumer each, or they would take their items from
-/// each other without end.
+/// The names that consumers of this node have: for each stream one consumer each, or they would take
+/// their items from each other without end.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Taken(Arc<Mutex<HashSet<(StreamName, ConsumerName)>>>);
+pub(crate) struct Taken(Arc<Mutex<Vec<Arc<Use>>>>);
+
+/// A name, and for which streams it is taken.
+#[derive(Debug)]
+struct Use {
+    name: ConsumerName,
+    streams: Arc<Streams>,
+}
 
 /// A consumer's name on this node; free again when dropped.
 #[derive(Debug)]
 pub(super) struct Name {
     taken: Taken,
-    name: (StreamName, ConsumerName),
+    used: Arc<Use>,
 }
 
 impl Taken {
-    fn names(&self) -> MutexGuard<'_, HashSet<(StreamName, ConsumerName)>> {
+    fn uses(&self) -> MutexGuard<'_, Vec<Arc<Use>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a name, unless another consumer has it. One that is shared needs not be taken.
-    pub(super) fn take(&self, stream: &StreamName, named: &Named) -> Result<Option<Name>, InUse> {
+    /// Takes a name, unless another consumer has it for a stream that may be among these. One that is
+    /// shared needs not be taken.
+    pub(super) fn take(
+        &self,
+        streams: &Arc<Streams>,
+        named: &Named,
+    ) -> Result<Option<Name>, InUse> {
         if named.share != Share::Alone {
             return Ok(None);
         }
-        let name = (stream.clone(), named.name.clone());
-        if !self.names().insert(name.clone()) {
+        let used = Arc::new(Use {
+            name: named.name.clone(),
+            streams: Arc::clone(streams),
+        });
+        let mut uses = self.uses();
+        let clashes = |other: &Arc<Use>| other.name == used.name && other.streams.overlap(streams);
+        if uses.iter().any(clashes) {
             return Err(InUse);
         }
+        uses.push(Arc::clone(&used));
+        drop(uses);
         let taken = self.clone();
-        Ok(Some(Name { taken, name }))
+        Ok(Some(Name { taken, used }))
     }
 }
 
 impl Drop for Name {
     fn drop(&mut self) {
-        self.taken.names().remove(&self.name);
+        let mut uses = self.taken.uses();
+        uses.retain(|used| !Arc::ptr_eq(used, &self.used));
     }
 }
 
@@ -463,18 +485,34 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_taken_once() {
-        let (taken, stream) = (Taken::default(), StreamName::new("s").unwrap());
+    fn a_name_is_taken_once_for_a_stream() {
+        use rivermesh_proto::{StreamName, filter::Pattern};
+
+        let taken = Taken::default();
+        let one = |name| Arc::new(Streams::One(StreamName::new(name).unwrap()));
+        let matching = |pattern| {
+            let pattern = Pattern::new(pattern).unwrap();
+            Arc::new(Streams::Matching { pattern, max: 1 })
+        };
         let named = |share| Named {
             name: ConsumerName::new("billing").unwrap(),
             share,
             max_in_flight: 0,
         };
-        let first = taken.take(&stream, &named(Share::Alone)).unwrap();
+        let alone = named(Share::Alone);
+        let first = taken.take(&one("weather/jfk"), &alone).unwrap();
         assert!(first.is_some());
-        assert!(taken.take(&stream, &named(Share::Alone)).is_err());
-        assert!(taken.take(&stream, &named(Share::Key)).unwrap().is_none());
-        drop(first);
-        assert!(taken.take(&stream, &named(Share::Alone)).is_ok());
+        assert!(taken.take(&one("weather/jfk"), &alone).is_err());
+        assert!(taken.take(&matching("weather/*"), &alone).is_err());
+        let shared = taken.take(&one("weather/jfk"), &named(Share::Key));
+        assert!(shared.unwrap().is_none());
+        let other = taken.take(&matching("flights/*"), &alone).unwrap();
+        assert!(taken.take(&matching("*/jfk"), &alone).is_err());
+        assert!(taken.take(&one("weather/lga"), &alone).unwrap().is_some());
+        drop((first, other));
+        let many = taken.take(&matching("*/jfk"), &alone).unwrap();
+        assert!(taken.take(&one("flights/jfk"), &alone).is_err());
+        drop(many);
+        assert!(taken.take(&one("flights/jfk"), &alone).is_ok());
     }
 }

@@ -80,6 +80,7 @@ impl Local {
             let mut purse = self.wish.wallet.open().await;
             let (changes, wanted, mut ask) = self.wish.ask(self.place, self.start);
             ask.credential = purse.show();
+            self.core.resolve(&self.me, &mut ask).await;
             let no = match self.subscribe(&ask) {
                 Ok((feed, accepted, warrant)) => {
                     (failures, last) = (0, None);

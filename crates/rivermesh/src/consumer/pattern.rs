@@ -29,6 +29,16 @@ impl Streams {
         matches!(self, Self::Matching { .. })
     }
 
+    /// Whether there is a name that both take.
+    pub(super) fn overlap(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::One(a), Self::One(b)) => a == b,
+            (Self::One(name), Self::Matching { pattern, .. })
+            | (Self::Matching { pattern, .. }, Self::One(name)) => pattern.matches(name.as_str()),
+            (Self::Matching { pattern: a, .. }, Self::Matching { pattern: b, .. }) => a.overlaps(b),
+        }
+    }
+
     /// How many streams of producers are followed at most.
     pub(super) fn max(&self) -> usize {
         match self {

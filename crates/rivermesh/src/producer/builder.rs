@@ -332,7 +332,11 @@ impl<T: Datum> Builder<T> {
         }
         let found = producers.find_or_insert(&name, || {
             let mut epoch = Epoch(rand::random());
-            let opened = self.durable.map(|durable| {
+            let opened = self.durable.map(|mut durable| {
+                if let Some(named) = &self.settings.named {
+                    // A name that is taken must be one that can be noted.
+                    durable.config.names = durable.config.names.max(named.count());
+                }
                 let fingerprint = schema.fingerprint();
                 let opened = Disk::open(&durable, &name, fingerprint, epoch);
                 opened.map_err(ProduceError::<T>::Store)

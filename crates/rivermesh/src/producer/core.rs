@@ -210,8 +210,10 @@ impl Core {
         });
         let wallet = Wallet::new(settings.credential.clone(), &tasks);
         let mut log = Log::new(bounds);
+        let names = Names::new(settings.named, key_of);
         if let Some(disk) = &disk {
             log.go_on_at(disk.recovered().next);
+            names.recover(&name, disk.recovered(), &mut log);
         }
         Self {
             duplicates: Duplicates::new(settings.dedup.clone(), &label),
@@ -220,7 +222,7 @@ impl Core {
             schema,
             name,
             epoch,
-            names: Names::new(settings.named, key_of),
+            names,
             settings,
             select,
             log: Mutex::new(log),
@@ -298,7 +300,8 @@ impl Core {
         let mut log = self.log();
         let has_room = self.grants(&log) && log.has_room();
         // What is refused with an error need not be waited for.
-        has_room || self.refuses_overflow() && log.is_held()
+        let is_overfull = || self.disk.as_ref().is_some_and(Disk::is_overfull);
+        has_room || self.refuses_overflow() && (log.is_held() || is_overfull())
     }
 
     /// The log on disk, where there is one.
@@ -411,6 +414,11 @@ impl Core {
             let max = u32::try_from(self.settings.max_consumers).unwrap_or(u32::MAX);
             return Err(Refusal::Full { max });
         }
+        if let Some(disk) = &self.disk
+            && self.settings.retention.is_none()
+        {
+            self.log().reach_back(disk.reader().first());
+        }
         let claim = self.claim(peer, ask, (plan.as_ref(), now_us), &subs)?;
         // The group reads the log for its members.
         let is_member = claim.as_ref().is_some_and(Claim::is_shared);
@@ -425,11 +433,6 @@ impl Core {
         } else {
             log.enter(plan.as_ref()).map_err(|_| Refusal::FiltersFull)?
         };
-        if let Some(disk) = &self.disk
-            && self.settings.retention.is_none()
-        {
-            log.reach_back(disk.reader().first());
-        }
         let begun = match &claim {
             Some(claim) => Ok(log.begin_at(claim.from)),
             None => log.begin(ask.start, self.epoch, now_us),
@@ -613,7 +616,7 @@ pub(super) fn age(sent_at_us: u64) -> Duration {
     Duration::from_micros(now_us().saturating_sub(sent_at_us))
 }
 
-fn now_us() -> u64 {
+pub(super) fn now_us() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

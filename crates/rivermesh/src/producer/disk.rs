@@ -4,40 +4,27 @@
 //! queue in front of the disk, bounded by `log_bytes`, and what has left the ring is in the store.
 //! While the writer is at the disk, items gather, and the next write takes all of them: many callers
 //! share one sync.
+//!
+//! How far consumers with a name are is noted by the same task. Who acknowledges only says that there is
+//! something new; the task collects the positions of all names, some times a second, and lets the store
+//! keep what is behind them.
 
 use std::{
-    collections::BTreeMap,
-    ops::Range,
     path::{Path, PathBuf},
-    pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
-use bytes::Bytes;
-use rivermesh_proto::{Epoch, Fingerprint, Seq, StreamName, batch::Batch};
-use rivermesh_store::{
-    Config, Identity, OpenError, Persist, Reader, Recovered, Sealed, Store, WriteError,
-};
-use tokio::{
-    sync::{Notify, watch},
-    task::spawn_blocking,
-    time::sleep,
-};
+use rivermesh_proto::{Epoch, Fingerprint, Seq, StreamName};
+use rivermesh_store::{Config, Identity, OpenError, Persist, Reader, Recovered, Store, WriteError};
+use tokio::sync::{Notify, watch};
 use tracing::{error, warn};
 
-use super::{
-    core::Core,
-    log::{Cursor, Pin, Read},
-};
+mod writer;
 
-/// Bytes that are written at once, if no single batch is larger: memory for a copy of them.
-const WRITE_BYTES: usize = 1024 * 1024;
-/// How long a disk that has refused is left alone at first, and at most.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+pub(super) use self::writer::Writer;
 
 /// What must have happened to an item for [`Producer::send_with`](super::Producer::send_with) to
 /// return.
@@ -70,6 +57,8 @@ struct Progress {
     failure: Option<Arc<WriteError>>,
     /// How many have failed.
     failures: u64,
+    /// Changes of names before this one outlive the process.
+    noted: u64,
     /// Nothing more will be written.
     ended: bool,
 }
@@ -83,9 +72,11 @@ pub(crate) struct Disk {
     granted: AtomicU64,
     /// Items before this are to be synced.
     wanted: AtomicU64,
-    /// Positions to be stored; `None` for a name that is forgotten. Bounded like the names.
-    commits: Mutex<BTreeMap<String, Option<Seq>>>,
-    /// Tells the writer that something is to be synced, or committed.
+    /// How often a name has got on, come, or was forgotten.
+    changes: AtomicU64,
+    /// Up to which of these changes the writer has collected what there is.
+    collected: AtomicU64,
+    /// Tells the writer that something is to be synced, or noted.
     wake: Notify,
     progress: watch::Sender<Progress>,
     bytes: AtomicU64,
@@ -115,13 +106,15 @@ impl Disk {
             synced: store.next(),
             failures: u64::from(failure.is_some()),
             failure,
+            noted: 0,
             ended: false,
         };
         let disk = Self {
             reader: store.reader(),
             granted: AtomicU64::new(store.granted()),
             wanted: AtomicU64::new(0),
-            commits: Mutex::default(),
+            changes: AtomicU64::new(0),
+            collected: AtomicU64::new(0),
             wake: Notify::new(),
             progress: watch::Sender::new(progress),
             bytes: AtomicU64::new(store.bytes()),
@@ -155,15 +148,34 @@ impl Disk {
         self.progress.borrow().failure.clone()
     }
 
-    /// Notes how far a named consumer has come, or that it is forgotten.
-    #[expect(dead_code, reason = "named consumers come with a change of their own")]
-    pub(crate) fn commit(&self, name: &str, seq: Option<Seq>) {
-        self.commits().insert(name.to_owned(), seq);
-        self.wake.notify_one();
+    /// Whether the disk takes nothing because of what names have not acknowledged.
+    pub(crate) fn is_overfull(&self) -> bool {
+        let progress = self.progress.borrow();
+        matches!(progress.failure.as_deref(), Some(WriteError::Full { .. }))
     }
 
-    fn commits(&self) -> MutexGuard<'_, BTreeMap<String, Option<Seq>>> {
-        self.commits.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Says that a name has got on, or has come, or is forgotten. Gives what to [wait](Self::noted)
+    /// for where that matters. Costs little: it does not wait, and wakes the writer only if nothing
+    /// was said since that looked.
+    pub(crate) fn note(&self) -> u64 {
+        let before = self.changes.fetch_add(1, Ordering::AcqRel);
+        if before == self.collected.load(Ordering::Acquire) {
+            self.wake.notify_one();
+        }
+        before + 1
+    }
+
+    /// Whether something was said of the names that the writer has not collected.
+    fn is_news(&self) -> bool {
+        self.changes.load(Ordering::Acquire) != self.collected.load(Ordering::Acquire)
+    }
+
+    /// Waits until a change of the names outlives the process, or nothing more will be written.
+    pub(crate) async fn noted(&self, change: u64) {
+        let mut progress = self.progress.subscribe();
+        let _ = progress
+            .wait_for(|progress| progress.noted >= change || progress.ended)
+            .await;
     }
 
     /// A place from which to wait for an item that is sent after this call.
@@ -224,252 +236,5 @@ fn report(path: &Path, recovered: &Recovered) {
     }
     if !recovered.commits_intact {
         error!(path = %path.display(), "positions of named consumers may be older than committed");
-    }
-}
-
-/// The task that writes. It ends when the stream has, and everything is on disk.
-pub(super) struct Writer {
-    core: Arc<Core>,
-    /// Taken while it is at work on a thread of its own.
-    store: Option<Store>,
-    cursor: Cursor,
-    pin: Pin,
-    /// What was taken from the ring and is not stored yet.
-    batches: Vec<Sealed>,
-    failures: u32,
-}
-
-/// What is to be done in one go.
-struct Work {
-    store: Store,
-    batches: Vec<Sealed>,
-    commits: BTreeMap<String, Option<Seq>>,
-    is_sync_wanted: bool,
-}
-
-impl Writer {
-    /// Begins at the end of the log: nothing may have been appended yet.
-    pub(super) fn new(core: Arc<Core>, store: Store) -> Self {
-        let mut log = core.log();
-        let next = log.next();
-        let cursor = log.cursor(next);
-        let pin = log.pin(next, None);
-        drop(log);
-        Self {
-            core,
-            store: Some(store),
-            cursor,
-            pin,
-            batches: Vec::new(),
-            failures: 0,
-        }
-    }
-
-    pub(super) async fn run(mut self) {
-        let core = Arc::clone(&self.core);
-        let Some(disk) = core.disk() else { return };
-        loop {
-            if core.tasks.token().is_cancelled() {
-                // Nobody takes anything any more; what was taken is written.
-                core.close();
-            }
-            // Looked at before the log: what was sent before the end is then certainly seen.
-            let closed = core.is_closed();
-            self.take();
-            if !self.has_work(disk) {
-                if closed {
-                    break;
-                }
-                self.ready(disk).await;
-                continue;
-            }
-            match self.write(disk).await {
-                Some(Ok(())) => self.failures = 0,
-                Some(Err(())) if closed => break,
-                Some(Err(())) => self.pause().await,
-                // It panicked, and the store with it.
-                None => break,
-            }
-        }
-        core.close();
-        self.end().await;
-        disk.progress.send_modify(|progress| progress.ended = true);
-        let freed = core.log().unpin(self.pin);
-        if freed {
-            core.space.notify_waiters();
-        }
-    }
-
-    /// Takes what the ring has, up to a bound.
-    fn take(&mut self) {
-        if !self.batches.is_empty() {
-            return;
-        }
-        let mut frames: Vec<Bytes> = Vec::new();
-        let read = self
-            .core
-            .log()
-            .read(&mut self.cursor, WRITE_BYTES, &mut frames);
-        debug_assert!(
-            !matches!(read, Read::Lost { .. }),
-            "the ring moved past the writer"
-        );
-        for frame in frames {
-            // The log's own frames are whole batches.
-            if let Some(Range { start: first, end }) = Batch::range_of(&frame) {
-                self.batches.push(Sealed { first, end, frame });
-            }
-        }
-    }
-
-    fn has_work(&self, disk: &Disk) -> bool {
-        if !self.batches.is_empty() || !disk.grants(self.core.log().next()) {
-            return true;
-        }
-        {
-            let progress = disk.progress.borrow();
-            disk.wanted.load(Ordering::Acquire) > progress.synced
-                || progress.failure.is_some()
-                || !disk.commits().is_empty()
-        }
-    }
-
-    /// Waits until there is work, or the stream has ended.
-    async fn ready(&self, disk: &Disk) {
-        let mut data = pin!(self.core.data.notified());
-        let mut wake = pin!(disk.wake.notified());
-        // From here on a notification is kept for us, so looking before waiting loses none.
-        data.as_mut().enable();
-        wake.as_mut().enable();
-        let has_come = self.core.reaches(self.cursor.seq()) || self.has_work(disk);
-        if has_come || self.core.is_closed() {
-            return;
-        }
-        tokio::select! {
-            () = data => {}
-            () = wake => {}
-            () = self.core.tasks.token().cancelled() => {}
-        }
-    }
-
-    /// Leaves a disk alone that has refused.
-    async fn pause(&mut self) {
-        let (first, most) = PAUSE;
-        let pause = (first * 2u32.saturating_pow(self.failures)).min(most);
-        self.failures = self.failures.saturating_add(1);
-        let jittered = pause.mul_f64(0.5 + rand::random::<f64>() / 2.0);
-        tokio::select! {
-            () = sleep(jittered) => {}
-            () = self.core.tasks.token().cancelled() => {}
-            () = self.closed() => {}
-        }
-    }
-
-    async fn closed(&self) {
-        let mut status = self.core.watch_status();
-        let _ = status.wait_for(|status| status.closed).await;
-    }
-
-    /// Writes what was taken, and syncs where that is wanted. `None` if that panicked.
-    async fn write(&mut self, disk: &Disk) -> Option<Result<(), ()>> {
-        let wanted = disk.wanted.load(Ordering::Acquire);
-        let work = Work {
-            store: self.store.take()?,
-            batches: std::mem::take(&mut self.batches),
-            commits: std::mem::take(&mut *disk.commits()),
-            is_sync_wanted: wanted > disk.progress.borrow().synced,
-        };
-        let (work, done) = match spawn_blocking(move || work.run()).await {
-            Ok(outcome) => outcome,
-            Err(panic) => {
-                error!(stream = %self.core.name, %panic, "writing to the disk panicked");
-                return None;
-            }
-        };
-        let next = work.store.next();
-        // A sync may fail after the batches were stored.
-        self.batches = work.batches;
-        self.batches.retain(|batch| batch.first >= next);
-        disk.bytes.store(work.store.bytes(), Ordering::Relaxed);
-        let grew = disk.granted.swap(work.store.granted(), Ordering::AcqRel) < work.store.granted();
-        self.store = Some(work.store);
-        let saved = self
-            .batches
-            .first()
-            .map_or(self.cursor.seq(), |batch| batch.first);
-        let freed = self.core.log().move_pin(self.pin, saved);
-        let outcome = self.tell(disk, next, done);
-        if freed || grew {
-            self.core.space.notify_waiters();
-        }
-        Some(outcome)
-    }
-
-    /// Says how far it is, or why not.
-    fn tell(&self, disk: &Disk, next: Seq, done: Result<Persist, WriteError>) -> Result<(), ()> {
-        let (level, failure) = match done {
-            Ok(level) => (Some(level), None),
-            Err(error) => {
-                let error = Arc::new(error);
-                warn!(stream = %self.core.name, %error, "the disk does not take the stream's log");
-                (None, Some(error))
-            }
-        };
-        let outcome = if failure.is_some() { Err(()) } else { Ok(()) };
-        disk.progress.send_modify(|progress| {
-            progress.saved = next;
-            if level == Some(Persist::Synced) {
-                progress.synced = next;
-            }
-            progress.failures += u64::from(failure.is_some());
-            progress.failure = failure;
-        });
-        outcome
-    }
-
-    /// Notes that the stream has stopped here, so that no number is skipped when it goes on.
-    async fn end(&mut self) {
-        let Some(store) = self.store.take() else {
-            return;
-        };
-        if !self.batches.is_empty() {
-            let (first, stream) = (self.batches[0].first, &self.core.name);
-            error!(%stream, first, "the stream has ended, and the disk has not taken its last items");
-            return;
-        }
-        let closed = spawn_blocking(move || store.close()).await;
-        if let Ok(Err(error)) = closed {
-            warn!(stream = %self.core.name, %error, "the stream's log was not closed");
-        }
-    }
-}
-
-impl Work {
-    fn run(mut self) -> (Self, Result<Persist, WriteError>) {
-        let done = self.steps();
-        (self, done)
-    }
-
-    fn steps(&mut self) -> Result<Persist, WriteError> {
-        for (name, seq) in std::mem::take(&mut self.commits) {
-            let Some(seq) = seq else {
-                self.store.forget(&name);
-                continue;
-            };
-            if let Err(error) = self.store.commit(&name, seq) {
-                warn!(name, %error, "a position cannot be stored");
-            }
-        }
-        self.store.append(&self.batches)?;
-        // A lease that is due counts when it is synced, and callers will soon wait for it.
-        let is_lease_due =
-            self.store.is_lease_waiting() || self.store.granted() <= self.store.next();
-        let level = if self.is_sync_wanted || is_lease_due {
-            Persist::Synced
-        } else {
-            Persist::Buffered
-        };
-        self.store.persist(level)?;
-        Ok(level)
     }
 }

@@ -26,7 +26,7 @@ use super::{
     pick::{Filtered, Wanted, all},
 };
 
-mod behind;
+pub(super) mod behind;
 
 /// Bytes that one pull takes at most, if no single batch is larger: what a sender holds of the log
 /// while its peer does not read.
@@ -75,6 +75,8 @@ pub(crate) struct Feed {
     thin: Thin,
     /// Whether superseded items are left out while the consumer is behind.
     superseded: Superseded,
+    /// Nothing is to be passed over as long as it is anywhere: somebody acknowledges what is read.
+    keeps: bool,
 }
 
 impl Feed {
@@ -102,11 +104,19 @@ impl Feed {
                 is_strict: false,
             },
             superseded,
+            keeps: false,
         }
+    }
+
+    /// The same for somebody who acknowledges what is read.
+    pub(super) fn keeping(mut self) -> Self {
+        self.keeps = true;
+        self
     }
 
     /// The same for a consumer with a name.
     pub(super) fn named(mut self, claim: Option<Claim>) -> Self {
+        self.keeps = claim.is_some();
         self.holding = claim.map(|claim| Box::new(Holding::new(claim)));
         self
     }
@@ -358,11 +368,12 @@ impl Feed {
     }
 
     /// Whether what the ring holds no more is read from disk. Who wants the newest only does not want
-    /// that, and a bound on the age of items holds for all.
+    /// that, and a bound on the age of items holds for all but those that acknowledge.
     fn is_on_disk(&self) -> bool {
         let retention = &self.core.settings.retention;
         let is_aging = retention.is_some_and(|retention| retention.age.is_some());
-        self.sub.lag != Lag::Newest && !is_aging && self.core.disk().is_some()
+        let is_wanted = self.keeps || self.sub.lag != Lag::Newest && !is_aging;
+        is_wanted && self.core.disk().is_some()
     }
 
     /// Lets go what the cursor has passed, and tells whoever was refused because of it.

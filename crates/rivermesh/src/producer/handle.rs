@@ -335,10 +335,19 @@ impl<T: Datum> Producer<T> {
         }
     }
 
-    /// Why there is no room: the disk, if it is that, or a consumer that holds the log up.
+    /// Why there is no room: the disk, if it is that, or a consumer that holds the log up, in memory or
+    /// on disk.
     #[cold]
     fn full(&self, item: T) -> TrySendError<T> {
-        match self.core().disk().and_then(Disk::failure) {
+        let disk = self.core().disk();
+        if disk.is_some_and(Disk::is_overfull) {
+            return if self.core().refuses_overflow() {
+                TrySendError::Unacknowledged(item)
+            } else {
+                TrySendError::Full(item)
+            };
+        }
+        match disk.and_then(Disk::failure) {
             Some(error) => TrySendError::Disk { item, error },
             None => TrySendError::Full(item),
         }

@@ -8,6 +8,7 @@
 //! | `entry` | who is let in: the part of admission that asks for tickets |
 //! | `log` | the ring of recent batches, cursors into it, reading with a filter (pure) |
 //! | `disk` | the log on disk: who waits for it, and the task that writes |
+//! | `since` | where a consumer begins that asks by time, as far as that is on disk |
 //! | `groups` | which items the filters of the log's readers let through (pure) |
 //! | `feed` | one subscription's way through the log |
 //! | `pick` | which items of a batch a subscription gets, where the log does not know |
@@ -33,6 +34,7 @@ mod pick;
 pub(crate) mod registry;
 mod retain;
 mod sender;
+mod since;
 mod status;
 mod worker;
 

@@ -211,9 +211,14 @@ impl Producers {
                 return writer.reset(Code::BadFrame);
             }
         };
-        let admitted = self.admit(&link, &ask);
+        let admitted = self.admit(&link, ask).await;
         let (feed, reply) = match admitted {
-            Ok((feed, accepted)) => (Some(feed), Reply::Accepted(accepted)),
+            Ok((feed, accepted)) => {
+                if let Some(claim) = feed.claim() {
+                    claim.noted().await;
+                }
+                (Some(feed), Reply::Accepted(accepted))
+            }
             Err(refusal) => (None, Reply::Refused(refusal)),
         };
         let written = timeout_at(deadline, writer.message(&reply, limits::CONTROL)).await;
@@ -242,10 +247,10 @@ impl Producers {
         }
     }
 
-    fn admit(
+    async fn admit(
         &self,
         link: &Use,
-        ask: &Subscribe,
+        mut ask: Subscribe,
     ) -> Result<(super::feed::Feed, rivermesh_proto::subscribe::Accepted), Refusal> {
         let snapshot = self.0.discovery.snapshot();
         // The handshake has put the peer's entry in; where it was evicted since, the peer is not
@@ -254,7 +259,8 @@ impl Producers {
         // What is not there admits nobody: a peer that may not know of a stream must not find out by
         // asking for names.
         let core = self.get(&ask.stream).ok_or(Refusal::NotAdmitted)?;
-        core.admit(peer, ask)
+        core.resolve(peer, &mut ask).await;
+        core.admit(peer, &ask)
     }
 }
 

@@ -47,7 +47,13 @@ pub(super) async fn run(
                     biased;
                     () = cut.cancelled() => break writer.reset(Code::Revoked),
                     () = &mut stopped => break,
-                    () = feed.fetch(to, &mut frames) => None,
+                    () = feed.fetch(to, &mut frames) => {
+                        if frames.is_empty() {
+                            // It waits for acknowledgements, or is another member's.
+                            continue;
+                        }
+                        None
+                    }
                 }
             }
             Pull::Nothing => {

@@ -22,14 +22,41 @@ impl Feed {
     ///
     /// If this is cancelled, nothing was put out.
     pub(crate) async fn fetch(&mut self, to: Seq, out: &mut Vec<Bytes>) {
+        if let Some(holding) = &self.holding
+            && holding.is_member()
+        {
+            return holding.fetch().await;
+        }
         let core = Arc::clone(&self.core);
         let Some(disk) = core.disk() else { return };
-        let (from, told) = (self.cursor.seq(), self.cursor.told());
+        let found = read(disk.reader(), self.cursor.seq(), core.name.as_str()).await;
+        if self.holding.is_some() {
+            let mut frames = Vec::new();
+            self.take_up(found, to, &mut frames, &mut Taken::default());
+            if let Some(holding) = &mut self.holding {
+                holding.push(frames);
+            }
+            return;
+        }
+        let told = self.cursor.told();
         let mut taken = Taken::default();
-        match read(disk.reader(), from, core.name.as_str()).await {
+        self.take_up(found, to, out, &mut taken);
+        self.account(told, taken);
+    }
+
+    /// Puts out what was found on disk where the cursor stands.
+    pub(in crate::producer) fn take_up(
+        &mut self,
+        found: Found,
+        to: Seq,
+        out: &mut Vec<Bytes>,
+        taken: &mut Taken,
+    ) {
+        let from = self.cursor.seq();
+        match found {
             Found::Batches(batches) => {
                 for (frame, batch) in batches {
-                    self.pass(&frame, &batch, out, &mut taken);
+                    self.pass(&frame, &batch, out, taken);
                 }
                 if out.is_empty() {
                     // A filter has left out all of it, and the consumer is not to wait for long.
@@ -42,10 +69,9 @@ impl Feed {
                 let upto = upto.unwrap_or(to);
                 out.push(batch::gap(from, upto));
                 taken.missed += upto - from;
-                self.cursor = core.log().place(upto, upto);
+                self.cursor = self.core.log().place(upto, upto);
             }
         }
-        self.account(told, taken);
     }
 
     /// Puts out what a batch has for the consumer.
@@ -72,7 +98,7 @@ impl Feed {
 }
 
 /// What the disk has.
-enum Found {
+pub(in crate::producer) enum Found {
     Batches(Vec<(Bytes, Batch)>),
     /// Nothing up to here; `None` where it has never heard of the item.
     Gone {
@@ -82,7 +108,7 @@ enum Found {
 
 /// Reads until that can be done: a file that cannot be opened now may be later, and what is on disk is
 /// not to be told as missed for it.
-async fn read(reader: &Reader, from: Seq, stream: &str) -> Found {
+pub(in crate::producer) async fn read(reader: &Reader, from: Seq, stream: &str) -> Found {
     loop {
         let reader = reader.clone();
         match spawn_blocking(move || look(&reader, from)).await {

@@ -204,6 +204,12 @@ impl Log {
         table.oldest().unwrap_or(floor).min(self.oldest())
     }
 
+    /// Whether there is a batch that was begun before this time.
+    pub(crate) fn reaches_back(&self, at_us: u64) -> bool {
+        let front = self.sealed.front();
+        front.is_some_and(|batch| batch.since_us < at_us)
+    }
+
     /// The first item of the first batch in which one may be that was sent at `at_us` or later.
     fn since(&self, at_us: u64) -> Seq {
         let later = self.sealed.partition_point(|batch| batch.since_us < at_us);

@@ -52,6 +52,14 @@ impl Alone {
         }
     }
 
+    /// A name of an earlier life of the process, in which everything before `sent` may have been sent.
+    pub(super) fn recovered(committed: Seq, sent: Seq, now: Instant) -> Self {
+        Self {
+            sent: sent.max(committed),
+            ..Self::new(committed, now)
+        }
+    }
+
     /// Everything before this is committed.
     pub(super) fn committed(&self) -> Seq {
         self.committed

@@ -50,6 +50,11 @@ impl Default for Named {
 }
 
 impl Named {
+    /// Names that are known at most.
+    pub(crate) fn count(&self) -> usize {
+        self.names
+    }
+
     /// Names that are known at most, groups included. Default 16, at most 100. A consumer whose name
     /// has no room is refused.
     #[must_use]

@@ -7,13 +7,17 @@
 //! `T` is what finds an item's bytes again.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    ops::Range,
     time::Instant,
 };
 
 use rivermesh_proto::{Seq, named::Acknowledged};
 
 use super::{Ahead, Token};
+
+/// Gaps that wait for a member to be told at most. They come of damage on disk alone.
+const GAPS: usize = 256;
 
 /// What one member may have unacknowledged.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +40,8 @@ struct Member {
     told: Seq,
     /// One past the last item that it was sent.
     reach: Seq,
+    /// What is gone for all, and it was not told yet.
+    gaps: VecDeque<Range<Seq>>,
 }
 
 impl Member {
@@ -134,6 +140,7 @@ impl<T: Clone> Group<T> {
             outbox: BTreeSet::new(),
             told: self.next,
             reach: self.next,
+            gaps: VecDeque::new(),
         };
         self.members.insert(token, member);
         self.away = None;
@@ -213,6 +220,26 @@ impl<T: Clone> Group<T> {
         self.next = self.next.max(upto);
     }
 
+    /// Passes over what is gone, and is to be told as missed. To every member: nobody can say whose it
+    /// would have been.
+    pub(super) fn lose(&mut self, range: Range<Seq>) {
+        for member in self.members.values_mut() {
+            if member.gaps.len() < GAPS {
+                member.gaps.push_back(range.clone());
+            }
+        }
+        self.skip(range.end);
+    }
+
+    /// What is to be told to a member as missed, right behind what it took last.
+    pub(super) fn gap(&mut self, token: Token) -> Option<Range<Seq>> {
+        let member = self.members.get_mut(&token)?;
+        member.gaps.front().filter(|gap| gap.start <= member.told)?;
+        let gap = member.gaps.pop_front()?;
+        member.told = member.told.max(gap.end);
+        Some(gap)
+    }
+
     fn give(&mut self, token: Token, seq: Seq, key: u64, bytes: usize) {
         if let Some(member) = self.members.get_mut(&token) {
             member.items += 1;
@@ -248,9 +275,13 @@ impl<T: Clone> Group<T> {
             return (taken, 0);
         };
         let mut bytes = 0;
+        // What lies behind a gap follows when that has been told.
+        let stop = member.gaps.front().map_or(Seq::MAX, |gap| gap.start);
         while bytes < max_bytes
-            && let Some(seq) = member.outbox.pop_first()
+            && let Some(seq) = member.outbox.first().copied()
+            && seq < stop
         {
+            member.outbox.remove(&seq);
             let Some(item) = self.items.get_mut(&seq) else {
                 continue;
             };
@@ -264,14 +295,15 @@ impl<T: Clone> Group<T> {
             });
         }
         let first_left = member.outbox.iter().find(|seq| **seq >= member.told);
-        member.told = first_left.map_or(self.next, |seq| *seq).max(member.told);
+        let upto = first_left.map_or(self.next, |seq| *seq).min(stop);
+        member.told = upto.max(member.told);
         (taken, member.told)
     }
 
     /// Whether there is something to be sent to a member.
     pub(super) fn has_outgoing(&self, token: Token) -> bool {
         let member = self.members.get(&token);
-        member.is_some_and(|member| !member.outbox.is_empty())
+        member.is_some_and(|member| !member.outbox.is_empty() || !member.gaps.is_empty())
     }
 
     /// Up to where a member knows which items are not for it.

@@ -11,7 +11,7 @@ use rivermesh_proto::{
 use tokio::time::sleep;
 
 use super::{group::Outgoing, names::Claim, reader::Place, room::State, stage::Stage};
-use crate::producer::feed::{Feed, PULL_BYTES, Pull, SILENCE, Taken};
+use crate::producer::feed::{Feed, PULL_BYTES, Pull, SILENCE, Taken, behind};
 
 /// A subscription's part in a name.
 #[derive(Debug)]
@@ -76,6 +76,36 @@ impl Holding {
                 pull_member(&self.claim, (told, is_silent), out, taken)
             }
         }
+    }
+
+    /// Takes what was read from disk.
+    pub(crate) fn push(&mut self, frames: Vec<Bytes>) {
+        if let Part::Alone(stage) = &mut self.part {
+            stage.push(frames);
+        }
+    }
+
+    /// Reads from disk what the group gets next, for all its members. One of them is enough, and it may
+    /// be gone before it is done.
+    pub(crate) async fn fetch(&self) {
+        let Claim { core, room, .. } = &self.claim;
+        let turn = room.fetching.lock().await;
+        let place = match &*room.state() {
+            State::Group(shared) => shared.behind(),
+            State::Alone(_) => None,
+        };
+        let (Some((from, to)), Some(disk)) = (place, core.disk()) else {
+            return;
+        };
+        let found = behind::read(disk.reader(), from, core.name.as_str()).await;
+        if let State::Group(shared) = &mut *room.state()
+            && shared.behind() == Some((from, to))
+            && let Some(reader) = &mut shared.reader
+        {
+            reader.take_up(found, to);
+        }
+        drop(turn);
+        room.bell.notify_waiters();
     }
 
     /// Whether a pull now would have to seal the open batch.
@@ -198,7 +228,9 @@ fn pull_member(
     };
     let dealt = shared.deal(key_of);
     let (items, upto) = shared.group.take(claim.token, PULL_BYTES);
+    let gap = shared.group.gap(claim.token);
     let is_done = shared.is_done();
+    let behind = shared.behind().filter(|_| shared.can_deal());
     let moved = claim.room.note(&state);
     drop(state);
     if moved {
@@ -209,14 +241,23 @@ fn pull_member(
     }
     let silent = std::mem::take(is_silent);
     put_out(&items, upto, told, out, taken);
+    if let Some(gap) = gap {
+        if *told < gap.start {
+            out.push(batch::filtered(*told..gap.start));
+        }
+        taken.missed += gap.end - gap.start;
+        *told = gap.end;
+        out.push(batch::gap(gap.start, gap.end));
+    }
     if (silent || is_done) && *told < upto {
         out.push(batch::filtered(*told..upto));
         *told = upto;
     }
-    match (out.is_empty(), is_done) {
-        (false, _) => Pull::Frames,
-        (true, true) => Pull::Ended,
-        (true, false) => Pull::Nothing,
+    match (out.is_empty(), is_done, behind) {
+        (false, ..) => Pull::Frames,
+        (true, true, _) => Pull::Ended,
+        (true, false, Some((_, to))) => Pull::Behind { to },
+        (true, false, None) => Pull::Nothing,
     }
 }
 

@@ -17,7 +17,7 @@ use super::{Claim, Overflow, Token};
 use crate::producer::{
     core::{Core, Sub, SubId},
     feed::Feed,
-    log::Log,
+    log::{Lagging, Log},
     pick::Filtered,
 };
 
@@ -70,7 +70,21 @@ impl Core {
             (begin, None),
             filter,
             Superseded::Send,
-        ))
+        )
+        .keeping())
+    }
+
+    /// What lies behind an item: in memory, and how many bytes on disk alone.
+    pub(super) fn lag(&self, from: Seq) -> (Lagging, u64) {
+        let log = self.log();
+        let Some(disk) = self.disk() else {
+            return (log.lag(from), 0);
+        };
+        let oldest = log.oldest();
+        let mut lag = log.lag(from);
+        lag.items = log.next().saturating_sub(from);
+        drop(log);
+        (lag, disk.reader().bytes(from..oldest))
     }
 
     /// Forgets names that nobody has had for long, and brings the gauges of the others up to date.

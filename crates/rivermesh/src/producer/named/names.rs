@@ -15,6 +15,7 @@ use rivermesh_proto::{
     named::{self, ConsumerName, Share},
     subscribe::{Refusal, Subscribe, Update},
 };
+use rivermesh_store::Recovered;
 use tracing::warn;
 
 use super::{
@@ -24,7 +25,10 @@ use super::{
     room::{Room, State},
     status::Behind,
 };
-use crate::producer::{core::Core, log::Log};
+use crate::producer::{core::Core, disk::Disk, log::Log};
+
+/// How long a name that is new waits for the disk.
+const NOTE: Duration = Duration::from_secs(2);
 
 type Rooms = BTreeMap<ConsumerName, Arc<Room>>;
 
@@ -50,6 +54,8 @@ pub(crate) struct Claim {
     pub(crate) from: Seq,
     /// Items before this may come a second time.
     pub(crate) redelivers: Seq,
+    /// What to wait for until a crash does not take back that the name is there.
+    noting: Option<u64>,
 }
 
 impl Claim {
@@ -61,6 +67,15 @@ impl Claim {
     /// The hold as the consumer's subscription has it.
     pub(crate) fn token(&self) -> Token {
         self.token
+    }
+
+    /// Waits until a name that is new is on disk, where there is one: whoever knows that it has the name
+    /// finds it there after a crash.
+    pub(crate) async fn noted(&self) {
+        if let (Some(change), Some(disk)) = (self.noting, self.core.disk()) {
+            // A disk that takes nothing is no reason to refuse: what it does not take is in memory.
+            let _ = tokio::time::timeout(NOTE, disk.noted(change)).await;
+        }
     }
 
     /// What is needed to take the consumer's acknowledgements, however long the claim lives.
@@ -142,7 +157,7 @@ impl Names {
         drop(state);
         let (from, redelivers, before) = attached.inspect_err(|_| {
             // A name that was to be new is not, and keeps nothing.
-            if core.log().hold(lowest(&rooms)) {
+            if core.disk().is_none() && core.log().hold(lowest(&rooms)) {
                 core.space.notify_waiters();
             }
         })?;
@@ -156,12 +171,14 @@ impl Names {
         }
         drop(rooms);
         room.bell.notify_waiters();
+        let noting = core.disk().filter(|_| is_new).map(Disk::note);
         let claim = Claim {
             core: Arc::clone(core),
             room,
             token,
             from,
             redelivers,
+            noting,
         };
         Ok((claim, before))
     }
@@ -189,8 +206,12 @@ impl Names {
         core.changed.notify_one();
     }
 
-    /// Tells the log what to keep.
+    /// Tells the log what to keep: the one on disk where there is one, else the one in memory.
     pub(super) fn hold(&self, core: &Core) {
+        if let Some(disk) = core.disk() {
+            disk.note();
+            return;
+        }
         let rooms = self.rooms();
         let relieved = core.log().hold(lowest(&rooms));
         drop(rooms);
@@ -247,7 +268,7 @@ impl Names {
             let (committed, in_flight) = (state.committed(), state.in_flight());
             let (holders, away) = (state.tokens().len(), state.away());
             drop(state);
-            let lag = core.log().lag(committed);
+            let (lag, on_disk) = core.lag(committed);
             room.lag.set(lag.items as f64);
             Behind {
                 name: room.name.clone(),
@@ -257,7 +278,7 @@ impl Names {
                 committed,
                 in_flight,
                 items: lag.items,
-                bytes: lag.bytes,
+                bytes: lag.bytes + on_disk,
                 age: lag
                     .since_us
                     .map_or(Duration::ZERO, crate::producer::core::age),
@@ -271,6 +292,40 @@ impl Names {
         for room in self.rooms().values() {
             room.lag.set(0.0);
         }
+    }
+
+    /// Takes up the names of an earlier life of the process. What is sent is for them, too.
+    pub(crate) fn recover(&self, stream: &StreamName, found: &Recovered, log: &mut Log) {
+        if self.bounds.is_none() {
+            return;
+        }
+        let mut rooms = self.rooms();
+        for (text, committed) in &found.commits {
+            let Some((name, share)) = of_text(text) else {
+                warn!(%stream, text, "the disk has a position of what is no name");
+                continue;
+            };
+            let lag = gauge(stream, &name);
+            // It cannot be ahead, unless the disk is damaged.
+            let committed = (*committed).min(found.next);
+            let key = name.clone();
+            let room = Room::new((name, share), committed, found.next, Instant::now(), lag);
+            rooms.insert(key, Arc::new(room));
+            // Without a filter there is no error.
+            let _ = log.enter(None);
+        }
+    }
+
+    /// How far all names are, as the disk is to know it.
+    pub(crate) fn positions(&self) -> BTreeMap<String, Seq> {
+        let rooms = self.rooms();
+        let position = |room: &Arc<Room>| (text_of(room), room.committed());
+        rooms.values().map(position).collect()
+    }
+
+    /// Up to where everybody is done; [`Seq::MAX`] where there is no name.
+    pub(crate) fn lowest(&self) -> Seq {
+        lowest(&self.rooms())
     }
 
     /// Whether there is any name.
@@ -308,18 +363,30 @@ fn begin(
     start: impl FnOnce(&mut Log) -> Seq,
 ) -> Arc<Room> {
     let mut log = core.log();
-    let start = start(&mut log).max(log.oldest());
-    // Nobody waits for this: it keeps more than before.
-    log.hold(lowest(rooms).min(start));
+    let mut start = start(&mut log);
+    if let Some(disk) = core.disk() {
+        start = start.max(disk.reader().first());
+    } else {
+        start = start.max(log.oldest());
+        // Nobody waits for this: it keeps more than before.
+        log.hold(lowest(rooms).min(start));
+    }
     drop(log);
     let lag = gauge(&core.name, &named.name);
-    Arc::new(Room::new(
-        named.name.clone(),
-        named.share,
-        start,
-        Instant::now(),
-        lag,
-    ))
+    let room = (named.name.clone(), named.share);
+    Arc::new(Room::new(room, start, start, Instant::now(), lag))
+}
+
+/// A name on disk, which says how it is shared.
+fn text_of(room: &Room) -> String {
+    format!("{}:{}", room.share, room.name)
+}
+
+fn of_text(text: &str) -> Option<(ConsumerName, Share)> {
+    let (share, name) = text.split_once(':')?;
+    let all = [Share::Alone, Share::Least, Share::Key];
+    let share = all.into_iter().find(|known| known.to_string() == share)?;
+    Some((ConsumerName::new(name).ok()?, share))
 }
 
 fn lowest(rooms: &Rooms) -> Seq {

@@ -8,14 +8,15 @@ use std::{
 
 use bytes::Bytes;
 use rivermesh_proto::{
+    Seq,
     batch::{Batch, Position},
     schema::Schema,
 };
 
-use super::{group::Group, room::Shared};
+use super::{group::Group, room::Shared, stage::gap_of};
 use crate::{
     Datum, Payload,
-    producer::feed::{Feed, Pull},
+    producer::feed::{Feed, Pull, Taken, behind::Found},
 };
 
 /// Finds the key of an encoded item.
@@ -45,6 +46,8 @@ pub(super) struct Reader {
     frames: VecDeque<Bytes>,
     /// The frame in front, and how far it was dealt out.
     front: Option<(Batch, Position)>,
+    /// What comes next is on disk, up to this number.
+    on_disk: Option<Seq>,
     /// Whoever is to get the next item has no room for it.
     pub(super) is_stuck: bool,
     /// The stream has ended, and all of it was read.
@@ -57,6 +60,7 @@ impl Reader {
             feed,
             frames: VecDeque::new(),
             front: None,
+            on_disk: None,
             is_stuck: false,
             is_ended: false,
         }
@@ -70,7 +74,7 @@ impl Reader {
     /// Deals out what there is, as far as members have room.
     fn deal_all(&mut self, group: &mut Group<Place>, key_of: Option<KeyOf>) {
         self.is_stuck = false;
-        while group.wants() {
+        while group.wants() && self.on_disk.is_none() {
             if !self.deal(group, key_of) {
                 self.is_stuck = true;
                 return;
@@ -85,10 +89,23 @@ impl Reader {
                     self.is_ended = true;
                     return;
                 }
+                Pull::Behind { to } => {
+                    self.on_disk = Some(to);
+                    return group.skip(self.feed.next());
+                }
                 // What the filter leaves out is done with.
                 _ => return group.skip(self.feed.next()),
             }
         }
+    }
+
+    /// Takes what was found on disk, where it stands.
+    pub(super) fn take_up(&mut self, found: Found, to: Seq) {
+        let mut frames = Vec::new();
+        self.on_disk = None;
+        self.feed
+            .take_up(found, to, &mut frames, &mut Taken::default());
+        self.frames.extend(frames);
     }
 
     /// Deals out the frame in front; false where somebody has no room.
@@ -101,7 +118,13 @@ impl Reader {
             let start = batch.start();
             Some((batch, start))
         });
-        // A gap cannot be: the log keeps what the group has not acknowledged.
+        if front.is_none()
+            && let Some(gap) = gap_of(frame)
+        {
+            // Only of a log on disk that is damaged: else all is kept that the group has not
+            // acknowledged.
+            group.lose(gap);
+        }
         if let Some((batch, mut position)) = front {
             loop {
                 let before = position;
@@ -139,6 +162,12 @@ impl Shared {
             reader.deal_all(&mut self.group, key_of);
         }
         before != (self.group.in_flight(), self.group.next())
+    }
+
+    /// Where the group goes on from disk, and up to where, if it does.
+    pub(super) fn behind(&self) -> Option<(Seq, Seq)> {
+        let reader = self.reader.as_ref()?;
+        Some((reader.feed.next(), reader.on_disk?))
     }
 
     /// Whether there is something to deal out, to somebody who has room.

@@ -34,6 +34,8 @@ pub(super) struct Room {
     committed: AtomicU64,
     /// Rings when there may be something to do for those that have the name.
     pub(super) bell: Notify,
+    /// Held by the member that reads from disk for the others.
+    pub(super) fetching: tokio::sync::Mutex<()>,
     pub(super) lag: metrics::Gauge,
 }
 
@@ -52,23 +54,27 @@ pub(super) struct Shared {
     pub(super) filter: Option<FilterSource>,
     /// There while there are members.
     pub(super) reader: Option<Reader>,
+    /// Items before this may have been sent in an earlier life of the process.
+    sent_before: Seq,
 }
 
 impl Room {
-    /// A name that nobody has yet.
+    /// A name that nobody has yet. Items before `sent` may have been sent in an earlier life of the
+    /// process.
     pub(super) fn new(
-        name: ConsumerName,
-        share: Share,
+        (name, share): (ConsumerName, Share),
         start: Seq,
+        sent: Seq,
         now: Instant,
         lag: metrics::Gauge,
     ) -> Self {
         let state = match share {
-            Share::Alone => State::Alone(Alone::new(start, now)),
+            Share::Alone => State::Alone(Alone::recovered(start, sent, now)),
             Share::Least | Share::Key => State::Group(Box::new(Shared {
                 group: Group::new(share == Share::Key, start, now),
                 filter: None,
                 reader: None,
+                sent_before: sent,
             })),
         };
         Self {
@@ -77,6 +83,7 @@ impl Room {
             state: Mutex::new(state),
             committed: AtomicU64::new(start),
             bell: Notify::new(),
+            fetching: tokio::sync::Mutex::default(),
             lag,
         }
     }
@@ -175,7 +182,8 @@ impl State {
                     items: asked.min(bounds.member_items) as usize,
                     bytes: bounds.member_bytes,
                 };
-                Ok((shared.group.join(token, limits), 0, None))
+                let from = shared.group.join(token, limits);
+                Ok((from, shared.sent_before, None))
             }
         }
     }

@@ -92,7 +92,7 @@ impl Stage {
                     }
                     None => {
                         let before = self.told;
-                        self.told = end_of(frame).unwrap_or(before);
+                        self.told = gap_of(frame).map_or(before, |gap| gap.end);
                         released.missed += self.told - before;
                         out.extend(self.frames.pop_front());
                         continue;
@@ -168,11 +168,11 @@ fn take(
     picks
 }
 
-/// Where a frame that is no batch ends, if it speaks for numbers.
-fn end_of(frame: &Bytes) -> Option<Seq> {
+/// What a frame tells as missed, if it does.
+pub(super) fn gap_of(frame: &Bytes) -> Option<Range<Seq>> {
     let header = Header::parse(*frame.first_chunk::<{ batch::HEADER }>()?).ok()?;
     match Frame::parse(header.kind, frame.slice(batch::HEADER..)).ok()? {
-        Frame::Gap { to, .. } => Some(to),
+        Frame::Gap { from, to } => Some(from..to),
         _ => None,
     }
 }

@@ -1,7 +1,8 @@
 //! A group.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Range,
     time::{Duration, Instant},
 };
 
@@ -36,6 +37,8 @@ enum Step {
         mask: u16,
     },
     AcknowledgeAhead(usize),
+    /// The log on disk is damaged.
+    Lose(u8),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -47,6 +50,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => (any::<usize>(), any::<u16>())
             .prop_map(|(member, mask)| Step::Acknowledge { member, mask }),
         1 => any::<usize>().prop_map(Step::AcknowledgeAhead),
+        1 => (1u8..16).prop_map(Step::Lose),
     ];
     prop::collection::vec(step, 1..120)
 }
@@ -55,6 +59,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 #[derive(Default)]
 struct Has {
     items: BTreeSet<Seq>,
+    /// What is gone, and it was not told.
+    gone: VecDeque<Range<Seq>>,
     told: Seq,
     limit: usize,
 }
@@ -127,6 +133,15 @@ impl Watch {
         }
     }
 
+    fn lose(&mut self, count: u8) {
+        let gone = self.next..self.next + Seq::from(count);
+        self.group.lose(gone.clone());
+        self.next = gone.end;
+        for has in self.members.values_mut() {
+            has.gone.push_back(gone.clone());
+        }
+    }
+
     fn take(&mut self, token: Token, bytes: usize) {
         self.group.deal_returned();
         let (items, upto) = self.group.take(token, bytes);
@@ -145,6 +160,14 @@ impl Watch {
         }
         assert!(upto >= has.told);
         has.told = upto;
+        let stop = has.gone.front().map_or(Seq::MAX, |gone| gone.start);
+        assert!(upto <= stop, "what is gone counts as for others");
+        if let Some(gap) = self.group.gap(token) {
+            assert_eq!(has.gone.pop_front(), Some(gap.clone()));
+            assert_eq!(gap.start, has.told);
+            has.told = gap.end;
+            assert!(has.told <= self.group.told(token));
+        }
         assert!(has.items.len() <= has.limit);
         if self.by_key {
             self.check_keys();
@@ -202,13 +225,17 @@ impl Watch {
                 self.take(token, 1000);
                 self.acknowledge(token, u16::MAX);
             }
-            if self.owed.is_empty() {
+            let told = |has: &Has| has.gone.is_empty();
+            if self.owed.is_empty() && self.members.values().all(told) {
                 break;
             }
         }
         assert!(self.owed.is_empty(), "lost: {:?}", self.owed);
         assert_eq!(self.group.committed(), self.next);
         assert!(self.group.loads().iter().all(|items| *items == 0));
+        for has in self.members.values() {
+            assert!(has.gone.is_empty(), "not told: {:?}", has.gone);
+        }
     }
 }
 
@@ -240,6 +267,7 @@ fn check_group(by_key: bool, steps: Vec<Step>) {
                     assert_eq!(watch.group.acknowledge(token, &said), Err(Ahead));
                 }
             }
+            Step::Lose(count) => watch.lose(count),
         }
         watch.check();
     }
