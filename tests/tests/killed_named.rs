@@ -164,7 +164,7 @@ struct Lives {
 impl Lives {
     fn new(node: &Node, dir: &Path, seed: u64) -> Self {
         let secret = SecretKey::generate().to_bytes();
-        let mut args = args(node, dir, "", secret, Acks::None);
+        let mut args = args(node, dir, "producer", secret, Acks::None);
         (args.role, args.seed, args.items) = (Role::Keeper, seed, SENT);
         Self {
             args,

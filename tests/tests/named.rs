@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use rivermesh::{
     Condition, Consumer, Event, Node, SendError, TrySendError,
-    consumer::{CommitError, ConsumeError, SubscribeError, TryRecvError},
+    consumer::{CommitError, ConsumeError, Start, SubscribeError, TryRecvError},
     producer::{Builder, Named, Overflow},
 };
 use rivermesh_tests::{
@@ -448,4 +448,26 @@ async fn commits_that_cannot_be_are_refused() {
     item(&mut consumer).await.commit().unwrap();
     assert_eq!(last.commit(), Err(CommitError::Over));
     eventually(DEADLINE, || driver.producer().named()[0].committed == 1).await;
+}
+
+/// Two consumers of a node would take the name from each other without end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_for_a_stream_or_for_a_pattern_that_takes_it() {
+    let mut cluster = Cluster::new();
+    let node = cluster.spawn().await;
+    let stream = |name: &str| node.consumer::<Bytes>().stream(name);
+    let pattern = |pattern: &str| node.consumer::<Bytes>().streams(pattern);
+    let one = stream("weather/jfk").durable_name("billing").build();
+    for clash in [stream("weather/jfk"), pattern("weather/*"), pattern("*")] {
+        let clash = clash.durable_name("billing").build();
+        assert!(matches!(clash, Err(ConsumeError::NameInUse)), "{clash:?}");
+    }
+    let other = pattern("flights/*").durable_name("billing").build();
+    assert!(one.is_ok() && other.is_ok());
+    drop(one);
+    assert!(pattern("weather/*").durable_name("billing").build().is_ok());
+    for newest in [stream("s").durable_name("name"), stream("s").group("group")] {
+        let newest = newest.start(Start::LastPerKey).build();
+        assert!(matches!(newest, Err(ConsumeError::NewestUnderName)));
+    }
 }

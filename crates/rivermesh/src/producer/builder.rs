@@ -277,8 +277,9 @@ impl<T: Datum> Builder<T> {
     /// Keeps the log in a folder of this path as well, with the default [bounds](StoreConfig): 1 GiB. The
     /// epoch and the sequence numbers go on there when the stream is produced again, after a crash,
     /// too; consumers that are further behind than [`log_bytes`](Self::log_bytes) are served from
-    /// disk; and [`send_with`](Producer::send_with) can wait until an item is on disk. Default: the
-    /// log is in memory alone.
+    /// disk; [consumers with a name](Self::named) go on from what they have committed; and
+    /// [`send_with`](Producer::send_with) can wait until an item is on disk. Default: the log is in
+    /// memory alone.
     ///
     /// A folder is of one stream with one shape of items, and one producer at a time has it open.
     /// [`build`](Self::build) reads all of it once, and blocks for that long.

@@ -23,7 +23,9 @@ pub enum Overflow {
 /// The log keeps every item that some name has not acknowledged. Nothing of that is lost: when there
 /// is too much of it, the publisher is told ([`Overflow`]).
 ///
-/// All of this is in memory: a producer that begins anew, in another epoch, knows no names.
+/// Without a log on disk all of this is in memory: a producer that begins anew, in another epoch, knows
+/// no names. With [`durable`](super::super::Builder::durable) what was acknowledged, and what was not,
+/// is there and goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Named {
     pub(super) names: usize,
@@ -65,7 +67,8 @@ impl Named {
 
     /// Bytes that the log may hold when names have not acknowledged what is in it. Default 64 MiB; not
     /// less than [`log_bytes`](super::super::Builder::log_bytes), which bounds it otherwise. One batch
-    /// may lie above it.
+    /// may lie above it. Without effect where the log is on disk as well: there what is not acknowledged
+    /// is kept, up to [`disk_bytes`](rivermesh_store::Config::disk_bytes).
     #[must_use]
     pub fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
@@ -90,7 +93,7 @@ impl Named {
         self
     }
 
-    /// How long a name that nobody has is remembered, and what it has not acknowledged is kept. After
+    /// How long a name that nobody has is remembered (of a log on disk since it was opened), and what it has not acknowledged is kept. After
     /// that the name is forgotten, which is logged and counted, and its consumer begins anew when it
     /// comes back. By default a name is never forgotten, but by
     /// [`Producer::forget`](crate::Producer::forget).

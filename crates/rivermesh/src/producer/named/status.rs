@@ -28,7 +28,7 @@ pub struct Behind {
     pub items: u64,
     /// Bytes of the batches that hold these, about.
     pub bytes: u64,
-    /// How long ago the batch of the first of them was begun.
+    /// How long ago the batch of the first of them was begun, of those that are in memory.
     pub age: Duration,
 }
 

@@ -31,6 +31,10 @@ enum Act {
     /// By one that does not have the name any more.
     StaleCommit,
     CommitAhead,
+    /// The process is killed, and the disk knows this part of what was committed.
+    Restart {
+        part: f64,
+    },
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
@@ -41,6 +45,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         6 => (0.0..=1.0f64).prop_map(|part| Act::Commit { part }),
         1 => Just(Act::StaleCommit),
         1 => Just(Act::CommitAhead),
+        1 => (0.0..=1.0f64).prop_map(|part| Act::Restart { part }),
     ];
     prop::collection::vec(act, 1..80)
 }
@@ -122,6 +127,15 @@ fn check_alone(acts: Vec<Act>) {
                     model.settle();
                     assert_eq!(moved, model.committed > before);
                 }
+            }
+            Act::Restart { part } => {
+                let committed = (model.committed as f64 * part) as Seq;
+                alone = Alone::recovered(committed, model.sent, now);
+                model = Model {
+                    committed,
+                    sent: model.sent,
+                    ..Model::default()
+                };
             }
             Act::StaleCommit => assert_eq!(alone.commit(Token(0), model.sent), Ok(false)),
             Act::CommitAhead => {

@@ -1,7 +1,7 @@
 //! What a durable send costs, beside what the disk does with the same bytes: prints two tables.
 //!
-//! `cargo bench -p rivermesh --bench durable`; the folder to write in may be given as an argument, the
-//! default is the system's for temporary files.
+//! `cargo bench --manifest-path bench/Cargo.toml --bench durable`; the folder to write in may be given as
+//! an argument, the default is the system's for temporary files.
 
 use std::{
     fs::File,
