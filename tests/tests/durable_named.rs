@@ -3,7 +3,15 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
-use std::{fs, path::Path, time::SystemTime};
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
 
 use rivermesh::{
     Condition, Consumer, Datum, Delivery, Event, Node, Producer, SendError,
@@ -227,8 +235,9 @@ async fn what_is_not_acknowledged_fills_the_disk_and_no_more() {
         drop(consumer);
         let sender = producer.clone();
         let total = 20_000;
+        let refused = Arc::new(AtomicU64::new(0));
+        let refusing = Arc::clone(&refused);
         let sending = tokio::spawn(async move {
-            let mut refused = 0;
             for number in 10..total {
                 let mut item = numbered(number);
                 loop {
@@ -236,22 +245,24 @@ async fn what_is_not_acknowledged_fills_the_disk_and_no_more() {
                         Ok(seq) => break assert_eq!(seq, number),
                         Err(SendError::Unacknowledged(back)) => {
                             item = back;
-                            refused += 1;
+                            refusing.fetch_add(1, Ordering::Relaxed);
                             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
                         }
                         Err(error) => panic!("{error:?}"),
                     }
                 }
             }
-            refused
         });
         // Full: as much as the disk and the memory before it may take.
-        eventually(DEADLINE, || producer.stats().disk_bytes > 900 << 10).await;
-        eventually(DEADLINE, || producer.try_send(numbered(0)).is_err()).await;
+        let is_refusing = || refused.load(Ordering::Relaxed) > 0 || overflow == Overflow::Wait;
+        let is_full = || {
+            let stats = producer.stats();
+            stats.disk_bytes > 800 << 10 && stats.log_bytes >= 64 << 10
+        };
+        eventually(DEADLINE, || is_full() && is_refusing()).await;
         assert!(producer.stats().disk_bytes <= (1 << 20) + (64 << 10));
         assert!(producer.stats().items < 10_000 && !sending.is_finished());
         assert_eq!(producer.named()[0].committed, 10);
-        let probes = producer.stats().items;
         let mut consumer = consume(&b, false, None);
         let mut taken = 10;
         while taken < total {
@@ -260,8 +271,9 @@ async fn what_is_not_acknowledged_fills_the_disk_and_no_more() {
             item.commit().unwrap();
             taken += 1;
         }
-        let refused = timeout(DEADLINE, sending).await.unwrap().unwrap();
-        assert_eq!(refused > 0, overflow == Overflow::Error, "at {probes}");
+        timeout(DEADLINE, sending).await.unwrap().unwrap();
+        let refused = refused.load(Ordering::Relaxed);
+        assert_eq!(refused > 0, overflow == Overflow::Error);
         a.shutdown().await;
     }
 }
@@ -298,7 +310,8 @@ async fn damage_is_told_to_every_member() {
     send(&producer, 1000).await;
     let (mut seen, mut missed) = (vec![0; 2000], [vec![], vec![]]);
     let [one, two] = &mut members;
-    while producer.named()[0].items > 0 || missed.iter().any(Vec::is_empty) {
+    let gone = corrupt[0].end - corrupt[0].start;
+    while seen.iter().sum::<u64>() + gone < 2000 || missed.iter().any(Vec::is_empty) {
         let (member, event) = tokio::select! {
             event = event(one) => (0, event),
             event = event(two) => (1, event),
@@ -314,9 +327,10 @@ async fn damage_is_told_to_every_member() {
         }
     }
     assert_eq!(missed, [corrupt.clone(), corrupt.clone()]);
+    eventually(DEADLINE, || producer.named()[0].items == 0).await;
     for (seq, count) in seen.iter().enumerate() {
         let is_gone = corrupt[0].contains(&(seq as u64));
-        assert_eq!(*count, i32::from(!is_gone), "item {seq}");
+        assert_eq!(*count, u64::from(!is_gone), "item {seq}");
     }
     a.shutdown().await;
 }

@@ -17,11 +17,12 @@ use tracing::warn;
 
 use super::{
     batch::Batch,
-    commit::{Auto, CommitError, Name},
+    commit::{Auto, CommitError},
     event::{Delivery, Event},
     events::Events,
     inbox::Message,
     status::{Followed, Roster, Stats, Status},
+    taken::Name,
     wanted::{self, FilterError, Wanted},
 };
 use crate::{Condition, Datum};

@@ -16,13 +16,14 @@
 //! | `pattern` | one stream, or all whose names follow a pattern |
 //! | `start` | where it begins with a producer |
 //! | `commit` | what a consumer with a name has done with, on its way to the producers |
+//! | `taken` | the names that consumers of a node have |
 //! | `wish` | what is asked of each producer |
 //! | `wanted` | which items are wanted: the filter and its changes |
 //! | `status` | what a program can see |
 
 mod batch;
 mod builder;
-pub(crate) mod commit;
+mod commit;
 mod event;
 mod events;
 mod handle;
@@ -34,6 +35,7 @@ mod refused;
 mod speak;
 mod start;
 mod status;
+pub(crate) mod taken;
 mod wanted;
 mod wish;
 mod worker;

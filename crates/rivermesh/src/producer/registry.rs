@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     admission::Desk,
-    consumer::commit::Taken,
+    consumer::taken::Taken,
     discovery::Discovery,
     net::{ReadError, Reader, Subscription, Use, Writer},
     task::Tasks,

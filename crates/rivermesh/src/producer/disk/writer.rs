@@ -93,7 +93,7 @@ impl Writer {
             }
             match self.write(disk).await {
                 Some(Ok(())) => self.failures = 0,
-                Some(Err(())) if closed => break,
+                Some(Err(())) if closed && !(disk.is_overfull() && self.is_waited_for()) => break,
                 Some(Err(())) => self.pause(disk).await,
                 // It panicked, and the store with it.
                 None => break,
@@ -191,7 +191,7 @@ impl Writer {
             () = sleep(jittered) => {}
             () = disk.wake.notified(), if is_overfull => {}
             () = self.core.tasks.token().cancelled() => {}
-            () = self.closed() => {}
+            () = self.closed(), if !is_overfull => {}
         }
     }
 

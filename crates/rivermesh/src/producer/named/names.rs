@@ -28,7 +28,7 @@ use super::{
 use crate::producer::{core::Core, disk::Disk, log::Log};
 
 /// How long a name that is new waits for the disk.
-const NOTE: Duration = Duration::from_secs(2);
+const NOTE: Duration = Duration::from_secs(3);
 
 type Rooms = BTreeMap<ConsumerName, Arc<Room>>;
 
