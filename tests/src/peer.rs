@@ -1,6 +1,7 @@
 //! Nodes in processes of their own, as tests see them.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
@@ -9,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, time::timeout};
 
-use crate::cluster::DEADLINE;
+use crate::{cluster::DEADLINE, wait::eventually};
 
 /// What the process is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,6 +147,43 @@ impl Process {
             panic!("the process cannot be killed: {error}");
         }
         let _ = self.child.wait();
+    }
+
+    /// Stops it where it stands, until it is told to go on: nothing in it runs. Returns when that is so.
+    ///
+    /// # Panics
+    /// When it cannot be stopped, or this is not Linux.
+    pub async fn suspend(&self) {
+        self.signal("STOP");
+        eventually(DEADLINE, || self.is_suspended()).await;
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Panics
+    /// When that cannot be told to it.
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    /// Whether all its threads stand still, as far as `/proc` knows.
+    fn is_suspended(&self) -> bool {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.id()));
+        let mut tasks = tasks.into_iter().flatten().flatten();
+        // The state stands behind the name, which is in brackets; see proc_pid_stat(5).
+        tasks.all(|task| {
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ")
+                .is_some_and(|(_, rest)| rest.starts_with('T'))
+        })
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.id());
+        let sent = Command::new("sh").args(["-c", &kill]).status();
+        if !sent.as_ref().is_ok_and(std::process::ExitStatus::success) {
+            panic!("{kill}: {sent:?}");
+        }
     }
 
     /// Asks it to end, and waits until it has.

@@ -17,7 +17,10 @@ use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use crate::victim::{Args, DOWN, RECEIVED, Report, SENT, Seen, Settings, UP};
+use crate::{
+    figures::{self, Figures, PREFIX, Rounds},
+    victim::{Args, DOWN, RECEIVED, Report, SENT, Seen, Settings, UP},
+};
 
 /// Memory that an attack may cost the attacked process.
 pub const MEMORY: u64 = 32 << 20;
@@ -25,6 +28,9 @@ pub const MEMORY: u64 = 32 << 20;
 const STEP: u64 = 200;
 /// Items that must have flowed in each direction.
 const ITEMS: u64 = 5000;
+/// Steps before an attack whose time is measured: not looked at, and looked at.
+const WARM: u64 = 50;
+const QUIET: u64 = 300;
 /// Between two steps, so that the exchange leaves the machine to the attack.
 const PACE: Duration = Duration::from_millis(5);
 
@@ -93,7 +99,14 @@ impl Arena {
             _seed: seed,
         };
         arena.driver.subscribed(1).await;
-        arena.exchange(10 * STEP).await;
+        if figures::is_measuring() {
+            // What has just been started is slower.
+            arena.exchange(WARM * STEP).await;
+            arena.attacked.clear();
+            arena.exchange(QUIET * STEP).await;
+        } else {
+            arena.exchange(10 * STEP).await;
+        }
         arena.quiet = std::mem::take(&mut arena.attacked);
         arena.base = arena.usage();
         arena.peak = arena.base;
@@ -209,6 +222,20 @@ impl Arena {
         assert_eq!(sent, "sent");
     }
 
+    /// Lets the victim produce items of its guarded stream without end.
+    pub async fn stream(&mut self) {
+        let answer = self.ask("stream").await;
+        assert_eq!(answer, "streaming");
+    }
+
+    /// Stops the victim's process where it stands, until what this gives is dropped. A connection is
+    /// lost after 5 s of that.
+    pub async fn suspend(&self) -> Suspended<'_> {
+        let suspended = Suspended(&self.victim);
+        self.victim.suspend().await;
+        suspended
+    }
+
     /// Waits until the victim lists a peer.
     pub async fn lists(&mut self, peer: NodeId) -> Seen {
         eventually_async(DEADLINE, async || self.seen(peer).await).await
@@ -262,8 +289,8 @@ impl Arena {
     /// # Panics
     /// When that is broken.
     pub async fn judge(mut self) {
-        self.exchange(ITEMS.saturating_sub(self.sent)).await;
         self.print();
+        self.exchange(ITEMS.saturating_sub(self.sent)).await;
         let mut run = Run::new(self.key);
         run.consumer(self.recorder.drained());
         self.victim.tell("end");
@@ -277,22 +304,33 @@ impl Arena {
             .unwrap_or_else(|failure| panic!("{failure}"));
     }
 
-    /// Tells how long a step of the exchange took, before and during the attack, to whoever runs the
-    /// test with `--nocapture`. Decides nothing.
+    /// Tells what the attack cost, to whoever runs the test with `--nocapture`. Decides nothing.
     #[expect(clippy::print_stderr, reason = "a figure for who runs the test")]
     fn print(&mut self) {
-        let p99 = |steps: &mut Vec<Duration>| {
-            steps.sort_unstable();
-            steps.get(steps.len() * 99 / 100).copied()
+        let figures = Figures {
+            quiet: Rounds::of(std::mem::take(&mut self.quiet)),
+            attacked: Rounds::of(std::mem::take(&mut self.attacked)),
+            before_bytes: self.base,
+            peak_bytes: self.peak,
         };
-        eprintln!(
-            "a step of {STEP} items each way, p99: quiet {:?} ({}), attacked {:?} ({}); memory +{:.1} MiB",
-            p99(&mut self.quiet),
-            self.quiet.len(),
-            p99(&mut self.attacked),
-            self.attacked.len(),
-            (self.peak - self.base) as f64 / f64::from(1 << 20),
-        );
+        if figures::is_measuring() {
+            // Where no test's name stands before it.
+            eprintln!("\n{PREFIX}{}", good(serde_json::to_string(&figures)));
+        } else {
+            eprintln!(
+                "p99 of {STEP} items each way, ms, quiet | attacked | times | MiB quiet | attacked: {figures}"
+            );
+        }
+    }
+}
+
+/// The victim's process, standing still.
+#[derive(Debug)]
+pub struct Suspended<'a>(&'a Process);
+
+impl Drop for Suspended<'_> {
+    fn drop(&mut self) {
+        self.0.resume();
     }
 }
 

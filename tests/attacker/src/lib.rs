@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`victim`] | what the attacked process is told and what it tells |
 //! | [`arena`] | the attacked process, its honest peer, and what both must have at the end |
+//! | [`figures`] | what an attack costs the honest |
 //! | [`bait`] | the stream that hostile producers produce |
 //! | [`proxy`] | a path that is longer than loopback |
 //!
@@ -15,5 +16,6 @@
 
 pub mod arena;
 pub mod bait;
+pub mod figures;
 pub mod proxy;
 pub mod victim;

@@ -8,6 +8,7 @@
 //! | `send N` | produces so many items of [`DOWN`] | the number after the last |
 //! | `cover N` | waits until it has all of [`UP`] below this number | `covered` |
 //! | `guarded N` | produces so many items of [`GUARDED`], without waiting | `sent` |
+//! | `stream` | produces items of [`GUARDED`] without end, each of which begins with the time in microseconds since 1970, little endian | `streaming` |
 //! | `report` | | a [`Report`] |
 //! | `peer ID` | looks into its catalog | a [`Seen`], or `null` |
 //! | `end` | closes its journals | `ended` |
@@ -47,6 +48,10 @@ pub struct Settings {
     pub tag: Option<String>,
     /// The round-trip time that consumers of [`GUARDED`] must be within, in milliseconds.
     pub rtt_ms: Option<u64>,
+    /// The authority whose tickets consumers of [`GUARDED`] must show.
+    pub authority: Option<NodeId>,
+    /// The authority whose tickets producers of the bait must show.
+    pub bait_authority: Option<NodeId>,
     /// Whether the victim consumes the bait.
     pub bait: Appetite,
     /// Bytes that wait for the program that consumes the bait.

@@ -227,7 +227,7 @@ mod tests {
     use std::collections::HashMap;
 
     use iroh::SecretKey;
-    use rivermesh_proto::ticket::Revoking;
+    use rivermesh_proto::ticket::{Revoking, Right};
 
     use super::*;
 
@@ -268,6 +268,35 @@ mod tests {
         }
         assert!(!desk.wants(desk.network(), key(9).public().as_bytes(), 4));
         assert!(!desk.wants(NetworkId::of("x"), key(9).public().as_bytes(), 5));
+    }
+
+    #[test]
+    fn the_verified_are_remembered_in_so_many_places_and_no_more() {
+        let (desk, holder) = (Desk::new(NetworkId::of("lab")), key(2).public());
+        let authority = super::super::Authority::new("lab", key(1));
+        let grant = super::super::Grant::new(holder, "*", [Right::Consume]);
+        let proof = Proof::Ticket(Arc::new(authority.issue(&grant).unwrap()));
+        let place = |n: usize| {
+            let mut hash = [0; 32];
+            hash[..8].copy_from_slice(&n.to_le_bytes());
+            (hash, holder)
+        };
+        // One that is shown again and again takes one place.
+        for n in 0..REMEMBERED {
+            desk.remember(place(0), proof.clone());
+            desk.remember(place(n), proof.clone());
+        }
+        assert!(desk.verified(&place(0)).is_some());
+        for n in REMEMBERED..3 * REMEMBERED {
+            desk.remember(place(n), proof.clone());
+        }
+        assert!(desk.verified(&place(2 * REMEMBERED - 1)).is_none());
+        assert!(desk.verified(&place(2 * REMEMBERED)).is_some());
+        let memory = desk.memory();
+        assert_eq!(
+            (memory.proofs.len(), memory.order.len()),
+            (REMEMBERED, REMEMBERED)
+        );
     }
 
     #[tokio::test(start_paused = true)]

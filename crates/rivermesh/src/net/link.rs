@@ -10,6 +10,7 @@ use std::{
 
 use iroh::endpoint::Connection;
 use rivermesh_proto::{NodeId, code::Code, wire::StreamKind};
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::stream::{self, Reader, WriteError, Writer};
 
@@ -24,6 +25,8 @@ pub(crate) struct Link {
     retired: AtomicBool,
     /// The last round-trip time that [`Link::measure`] gave, in nanoseconds.
     measured: AtomicU64,
+    /// Held by the request of the peer whose ticket is looked at.
+    turn: Mutex<()>,
 }
 
 impl Link {
@@ -37,6 +40,7 @@ impl Link {
             uses: AtomicUsize::new(0),
             retired: AtomicBool::new(false),
             measured: AtomicU64::new(0),
+            turn: Mutex::new(()),
         }
     }
 
@@ -94,6 +98,11 @@ impl Link {
     /// Closes the connection at once, with all its streams.
     pub(crate) fn close(&self, code: Code) {
         stream::close(&self.connection, code);
+    }
+
+    /// Waits until no other request of the peer is held up by this, in the order of asking.
+    pub(crate) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     /// Marks the link as used; an unused one is closed after a while.

@@ -11,17 +11,18 @@ use rivermesh_proto::{
     StreamName,
     code::Code,
     limits,
-    subscribe::{Refusal, Reply, Subscribe, Update},
+    subscribe::{Accepted, Refusal, Reply, Subscribe, Update},
     wire::StreamKind,
 };
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tracing::debug;
 
 use super::{
     core::{Core, Sub},
+    feed::Feed,
     named::{Claim, Ear},
     sender::{self, Change},
     status::Status,
@@ -41,6 +42,11 @@ const CHANGE_PAUSE: Duration = Duration::from_millis(20);
 /// How soon after a ticket that is not good a consumer is listened to again: verifying one
 /// checks up to four signatures.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a peer waits for the answer that what it shows does not let it in, and its next request that shows
+/// something with it: so one connection cannot have more than 200 tickets verified in a second, and how long
+/// that took does not tell whether there is such a stream.
+const REFUSAL_PAUSE: Duration = Duration::from_millis(5);
 
 /// One produced stream: its core, and the typed handle that programs share.
 struct Slot {
@@ -211,7 +217,9 @@ impl Producers {
                 return writer.reset(Code::BadFrame);
             }
         };
-        let admitted = self.admit(&link, ask).await;
+        let Ok(admitted) = timeout_at(deadline, self.admit_in_turn(&link, ask)).await else {
+            return writer.reset(Code::Timeout);
+        };
         let (feed, reply) = match admitted {
             Ok((feed, accepted)) => {
                 if let Some(claim) = feed.claim() {
@@ -247,11 +255,22 @@ impl Producers {
         }
     }
 
-    async fn admit(
-        &self,
-        link: &Use,
-        mut ask: Subscribe,
-    ) -> Result<(super::feed::Feed, rivermesh_proto::subscribe::Accepted), Refusal> {
+    /// As [`admit`](Self::admit); of one peer, requests that show something are decided on one
+    /// after the other, whatever stream they are for.
+    async fn admit_in_turn(&self, link: &Use, ask: Subscribe) -> Result<(Feed, Accepted), Refusal> {
+        if ask.credential.is_none() {
+            return self.admit(link, ask).await;
+        }
+        let _turn = link.turn().await;
+        let answer = Instant::now() + REFUSAL_PAUSE;
+        let admitted = self.admit(link, ask).await;
+        if matches!(admitted, Err(Refusal::NotAdmitted)) {
+            sleep_until(answer).await;
+        }
+        admitted
+    }
+
+    async fn admit(&self, link: &Use, mut ask: Subscribe) -> Result<(Feed, Accepted), Refusal> {
         let snapshot = self.0.discovery.snapshot();
         // The handshake has put the peer's entry in; where it was evicted since, the peer is not
         // known well enough to be admitted.

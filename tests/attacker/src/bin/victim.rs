@@ -8,8 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use rivermesh::{
-    Condition, ConnectionConfig, Consumer, Event, Invite, Node, NodeId, Producer, discovery,
-    discovery::Rendezvous, stream::Retry,
+    Condition, ConnectionConfig, Consumer, Event, Invite, Node, NodeId, Producer,
+    admission::Verifier, discovery, discovery::Rendezvous, stream::Retry,
 };
 use rivermesh_attacker::{
     bait::Bait,
@@ -17,9 +17,13 @@ use rivermesh_attacker::{
 };
 use rivermesh_tests::{
     oracle::{ConsumerJournal, Key, ProducerJournal},
-    recorder::{ANY_LAG, Driver, Goal, Recorder},
+    recorder::{ANY_LAG, Driver, Goal, Recorder, now_us},
 };
 use tokio::sync::mpsc;
+
+/// Tasks that stream at the same time, and items that each of them sends before it rests.
+const STREAMERS: usize = 4;
+const BURST: u32 = 50;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -111,6 +115,9 @@ impl Victim {
                 max: Duration::from_millis(100),
             };
             let mut consumer = node.consumer::<Bait>().retry(retry);
+            if let Some(authority) = args.settings.bait_authority {
+                consumer = consumer.require_ticket(Verifier::new().trust(authority));
+            }
             if let Some(bytes) = args.settings.bait_bytes {
                 consumer = consumer.buffer_bytes(bytes);
             }
@@ -161,6 +168,12 @@ impl Victim {
                 }
                 "sent".to_owned()
             }
+            "stream" => {
+                for _ in 0..STREAMERS {
+                    tokio::spawn(stream(self.guarded.clone()));
+                }
+                "streaming".to_owned()
+            }
             "report" => serde_json::to_string(&self.report())?,
             "peer" => serde_json::to_string(&self.seen(rest.parse()?))?,
             "end" => {
@@ -207,7 +220,23 @@ fn guarded(node: &Node, settings: &Settings) -> Result<Producer<Bytes>, Failure>
         let max = Duration::from_millis(rtt_ms);
         guarded = guarded.require(move |peer| peer.rtt().is_some_and(|rtt| rtt.smoothed <= max));
     }
+    if let Some(authority) = settings.authority {
+        guarded = guarded.require_ticket(Verifier::new().trust(authority));
+    }
     Ok(guarded.build().map_err(|error| error.to_string())?)
+}
+
+/// Sends what the time is, without end; a little between two bursts is left to everybody else.
+async fn stream(guarded: Producer<Bytes>) {
+    loop {
+        for _ in 0..BURST {
+            let item = Bytes::from(now_us().to_le_bytes().repeat(8));
+            if guarded.send(item).await.is_err() {
+                return;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 async fn count(mut consumer: Consumer<Bait>, counts: Arc<Mutex<Counts>>) {

@@ -14,6 +14,7 @@ use rivermesh_proto::{
     entry::SignedRecord,
     filter::FilterSource,
     subscribe::{Accepted, Lag, Refusal, Reply, Subscribe},
+    ticket::Credential,
     wire::StreamKind,
 };
 use rivermesh_tests::{
@@ -213,6 +214,15 @@ async fn items_that_claim_lengths_are_no_items() {
 
 /// Accepts the subscription that the victim opens, as the beginning of this epoch.
 pub(crate) async fn serve(connection: &iroh::endpoint::Connection, epoch: u64) -> raw::Pair {
+    serve_showing(connection, epoch, None).await
+}
+
+/// The same, and shows what is to entitle it.
+pub(crate) async fn serve_showing(
+    connection: &iroh::endpoint::Connection,
+    epoch: u64,
+    credential: Option<Credential>,
+) -> raw::Pair {
     loop {
         let opened = timeout(DEADLINE, connection.accept_bi()).await;
         let (mut send, mut recv) = opened.expect("a stream in time").unwrap();
@@ -228,7 +238,7 @@ pub(crate) async fn serve(connection: &iroh::endpoint::Connection, epoch: u64) -
             thinned: 0,
             schema: None,
             redelivers: 0,
-            credential: None,
+            credential,
         });
         send.write_all(&accepted.encode().unwrap()).await.unwrap();
         return (send, recv);

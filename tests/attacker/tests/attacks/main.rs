@@ -15,6 +15,8 @@ mod producer;
 mod records;
 mod reflection;
 mod rtt;
+mod suspended;
+mod tickets;
 
 use rivermesh_attacker::{arena::Arena, victim::Settings};
 

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use crate::{arena, bytes::serve};
 
 /// A batch of one item of about this size, which is an item of the bait.
-fn one(first: u64, bytes: usize) -> Bytes {
+pub(crate) fn one(first: u64, bytes: usize) -> Bytes {
     let len = [bytes | 0x80, bytes >> 7 | 0x80, bytes >> 14].map(|part| part as u8);
     let item = [&len[..], &vec![0; bytes], &[0]].concat();
     let mut builder = Builder::new(1 << 16);
