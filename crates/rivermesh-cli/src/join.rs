@@ -4,7 +4,7 @@ use std::{env, fs, path::Path};
 
 use color_eyre::eyre::{Context, Result};
 use rivermesh::{
-    Invite, Lag, NetworkKey, Node, Peer, Profile, Relay, Rendezvous, Snapshot, TransportAddr,
+    Invite, Lag, NetworkKey, Node, Peer, Profile, Relay, Rendezvous, Snapshot, TransportAddr, node,
 };
 
 use crate::{
@@ -26,6 +26,14 @@ const DEFAULT_NETWORK: &str = "default";
 /// When the flags contradict each other or a key or invite cannot be read ([`Usage`] where the
 /// command line is to blame), or when the node cannot start.
 pub(crate) async fn start(args: &NetworkArgs) -> Result<Node> {
+    start_keeping(args, None).await
+}
+
+/// As [`start`]; keeps the lists of revoked tickets in a file, if one is given.
+///
+/// # Errors
+/// As of [`start`], and when the file cannot be used.
+pub(crate) async fn start_keeping(args: &NetworkArgs, revoked: Option<&Path>) -> Result<Node> {
     let invites = args
         .join
         .iter()
@@ -51,6 +59,9 @@ pub(crate) async fn start(args: &NetworkArgs) -> Result<Node> {
     }
     if let Some(file) = &args.key_file {
         builder = builder.key_file(file);
+    }
+    if let Some(file) = revoked {
+        builder = builder.revocations(file);
     }
     for invite in invites {
         builder = builder.join(invite);
@@ -93,47 +104,43 @@ fn network(flag: Option<&str>, invites: &[Invite]) -> Result<String> {
 
 /// An invite, or `@file` with one.
 fn invite(text: &str) -> Result<Invite> {
-    let read;
-    let is_argument = !text.starts_with('@');
-    let text = match text.strip_prefix('@') {
-        Some(file) => {
-            read = fs::read_to_string(file)
-                .wrap_err_with(|| format!("cannot read the invite in {file}"))?;
-            read.trim()
+    let Some(file) = text.strip_prefix('@') else {
+        let invite = text.parse::<Invite>();
+        if invite.as_ref().is_ok_and(|invite| invite.key().is_some()) {
+            return Err(Usage(
+                "--join: this invite has the network's key, which every user of the machine can read \
+                 in an argument: give it as @FILE"
+                    .to_owned(),
+            )
+            .into());
         }
-        None => text,
+        return invite.map_err(|error| Usage(format!("--join: {error}")).into());
     };
-    let parsed = text.parse::<Invite>();
-    if is_argument && parsed.as_ref().is_ok_and(|invite| invite.key().is_some()) {
-        return Err(Usage(
-            "--join: this invite has the network's key, which every user of the machine can read \
-             in an argument: give it as @FILE"
-                .to_owned(),
-        )
-        .into());
+    let text = fs::read_to_string(file);
+    let text = text.wrap_err_with(|| format!("cannot read the invite in {file}"))?;
+    let invite = text.trim().parse::<Invite>();
+    let invite = invite.map_err(|error| Usage(format!("--join {file}: {error}")))?;
+    if invite.key().is_some() {
+        let private = node::check_private(Path::new(file));
+        private.wrap_err("this invite has the network's key")?;
     }
-    parsed.map_err(|error| Usage(format!("--join: {error}")).into())
+    Ok(invite)
 }
 
 /// The network's key: by file, else by environment.
 fn network_key(file: Option<&Path>) -> Result<Option<NetworkKey>> {
-    let (text, from) = match file {
-        Some(file) => {
-            let from = file.display().to_string();
-            let text = fs::read_to_string(file);
-            (
-                text.wrap_err_with(|| format!("cannot read the network key in {from}"))?,
-                from,
-            )
+    if let Some(file) = file {
+        let key = node::read_network_key(file).wrap_err("no network key was read")?;
+        return Ok(Some(key));
+    }
+    match env::var(KEY_VARIABLE) {
+        Ok(text) if !text.is_empty() => {
+            let key = text.parse::<NetworkKey>();
+            key.map(Some)
+                .map_err(|error| Usage(format!("{KEY_VARIABLE}: {error}")).into())
         }
-        None => match env::var(KEY_VARIABLE) {
-            Ok(text) if !text.is_empty() => (text, KEY_VARIABLE.to_owned()),
-            _ => return Ok(None),
-        },
-    };
-    let key = text.trim().parse::<NetworkKey>();
-    key.map(Some)
-        .map_err(|error| Usage(format!("{from}: {error}")).into())
+        _ => Ok(None),
+    }
 }
 
 /// The SDK's word for a profile.

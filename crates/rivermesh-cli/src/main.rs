@@ -4,6 +4,7 @@ mod args;
 mod bench;
 mod catalog;
 mod demo;
+mod explain;
 mod failure;
 mod family;
 mod input;
@@ -55,6 +56,7 @@ async fn run(cli: Cli) -> Result<bool> {
         Command::Pub(args) => Box::pin(publish::run(&args)).await,
         Command::Sub(args) => Box::pin(subscribe::run(&args)).await,
         Command::Ls(args) => Box::pin(node::list(&args)).await,
+        Command::Explain(args) => Box::pin(explain::run(&args)).await,
         Command::Key(command) => ticket::key(&command),
         Command::Ticket(command) => Box::pin(ticket::run(&command)).await,
         Command::Demo(args) => Box::pin(demo::run(&args, cli.verbose)).await,

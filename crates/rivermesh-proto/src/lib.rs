@@ -18,6 +18,7 @@
 //! | [`rtt`] | smoothed round-trip time (RFC 6298) |
 //! | [`subscribe`] | asking for a stream, and the answer |
 //! | [`named`] | consumers with a name: what they ask for and acknowledge |
+//! | [`explain`] | asking a producer why a node receives its stream |
 //! | [`batch`] | the data frames: many items in one run of bytes |
 //! | [`filter`] | predicates over items: a language, its types, and many of them at once |
 //! | [`schema`] | the shape of an item, its fingerprint, and reading items by it |
@@ -29,6 +30,7 @@ pub mod catalog;
 pub mod code;
 pub mod encode;
 pub mod entry;
+pub mod explain;
 pub mod filter;
 pub mod handshake;
 pub mod ids;

@@ -72,6 +72,10 @@ pub const TICKET_LIFETIME_S: u64 = 366 * 24 * 60 * 60;
 pub const TICKET_TIME_S: u64 = 253_402_300_799;
 /// Bytes of a list of revoked tickets.
 pub const REVOCATIONS: usize = 16 * 1024;
+/// Steps of an answer to why a node receives a stream.
+pub const STEPS: usize = 16;
+/// Bytes of what one of them says in words.
+pub const FINDING: usize = 512;
 /// Bytes of one gossip message: one record, and what gossip says about it.
 pub const GOSSIP: usize = ENTRY + 1024;
 /// Time for each phase of a handshake.

@@ -262,7 +262,7 @@ fn rows<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Behind>, D::Er
 }
 
 /// A list of at most `most` elements: more are refused before they are kept.
-fn bounded<'de, D, T>(deserializer: D, most: usize) -> Result<Vec<T>, D::Error>
+pub(crate) fn bounded<'de, D, T>(deserializer: D, most: usize) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,

@@ -36,16 +36,19 @@ pub enum StreamKind {
     Lag = 4,
     /// Lists of revoked tickets; unidirectional.
     Revocations = 5,
+    /// Why a node receives a stream, or does not: one request, one answer; bidirectional.
+    Explain = 6,
 }
 
 impl StreamKind {
     /// All kinds, in the order of their bytes.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Gossip,
         Self::Sync,
         Self::Subscribe,
         Self::Lag,
         Self::Revocations,
+        Self::Explain,
     ];
 
     /// The byte on the wire.
@@ -63,6 +66,7 @@ impl StreamKind {
             3 => Some(Self::Subscribe),
             4 => Some(Self::Lag),
             5 => Some(Self::Revocations),
+            6 => Some(Self::Explain),
             _ => None,
         }
     }
@@ -196,7 +200,7 @@ mod tests {
     #[test]
     fn kinds_are_stable() {
         let bytes: Vec<u8> = StreamKind::ALL.into_iter().map(StreamKind::byte).collect();
-        assert_eq!(bytes, [1, 2, 3, 4, 5]);
+        assert_eq!(bytes, [1, 2, 3, 4, 5, 6]);
         for byte in 0..=u8::MAX {
             let kind = StreamKind::from_byte(byte);
             assert_eq!(kind.is_some(), bytes.contains(&byte));

@@ -10,6 +10,8 @@
 //! | entry, departure, suspicion; gossip carries them as they are | `entry/golden.txt` |
 //! | the seven messages of a sync | `sync/golden.txt` |
 //! | request, acceptance, each refusal, what a consumer says later | `tests/subscribe.rs`, here the lag policies |
+//! | how far names are, and the answer | `named.rs` |
+//! | why a node receives a stream, and the answer | `explain.rs` |
 //! | what is wrong with a filter | `filter/fault.rs` |
 //! | batch, thinned batch, gap, end, filter, refusal | `batch/tests.rs` |
 //! | schema | `schema/tests/codec.rs`, here each shape by itself |

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use iroh_base::SecretKey;
 use rivermesh_proto::{
     NetworkId, NetworkKey, NodeId,
+    explain::{ExplainReply, ExplainRequest},
     handshake::{Context, GREETING, Greeting, Handshake, Hello, Role},
     invite::{self, Invite, TEXT},
     limits,
@@ -49,9 +50,9 @@ pub const ALL: &[Target] = &[
     ("ticket", ticket),
 ];
 
-/// A framed control message of a subscription. The first byte chooses which: 3 is a request for lag, 4 its
-/// answer; of others the remainder by 3 is 0 for a request, 1 for a reply, 2 for an update. Then come length
-/// prefix and body.
+/// A framed control message. The first byte chooses which: 3 is a request for lag, 4 its answer; 5 is a
+/// request to explain, 6 its answer; of others the remainder by 3 is 0 for a subscription, 1 for a reply to
+/// one, 2 for an update. Then come length prefix and body.
 pub fn control(data: &[u8]) {
     let Some((kind, frame)) = data.split_first() else {
         return;
@@ -62,6 +63,8 @@ pub fn control(data: &[u8]) {
     match kind {
         3 => return stable(body, LagRequest::decode, LagRequest::encode),
         4 => return stable(body, LagReply::decode, LagReply::encode),
+        5 => return stable(body, ExplainRequest::decode, ExplainRequest::encode),
+        6 => return stable(body, ExplainReply::decode, ExplainReply::encode),
         _ => {}
     }
     match kind % 3 {

@@ -161,6 +161,25 @@ pub(crate) struct LsArgs {
     pub(crate) net: NetworkArgs,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// Node that it is about: its name, or the beginning of its id
+    pub(crate) node: String,
+    /// Stream
+    pub(crate) stream: String,
+    /// Ticket of who asks, or @FILE, where the producers ask for one; it goes with --key-file
+    #[arg(long, value_name = "TICKET")]
+    pub(crate) ticket: Option<String>,
+    /// How long to listen for nodes before asking, such as 500ms, 1s, 2m
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    pub(crate) wait: Duration,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) net: NetworkArgs,
+}
+
 /// How fast a station of the demo produces.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Speed {

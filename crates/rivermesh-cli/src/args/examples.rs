@@ -44,6 +44,16 @@ Examples:
   rivermesh ls --lag
   rivermesh ls --json | jq '.[].streams'";
 
+pub(super) const EXPLAIN: &str = "\
+Each producer of the stream is asked. One tells only whom it would let subscribe; of another node than
+the one that asks it tells neither the filter nor the address. The exit code is 1 when the node does
+not receive the stream from every producer.
+
+Examples:
+  rivermesh explain bee weather/jfk
+  rivermesh explain 3f9a weather/jfk --key-file ops.key --ticket @ops.ticket
+  rivermesh explain bee weather/jfk --json | jq '.producers[].steps[] | select(.holds | not)'";
+
 pub(super) const KEY: &str = "\
 A key is 64 hexadecimal digits in a file of mode 0600. The same form serves as a node's key
 (--key-file), as an authority's (ticket --authority) and as a network's (--network-key-file). A

@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use commands::{
     BenchArgs, BenchConsumersArgs, CompletionsArgs, DemoArgs, DemoConsumerArgs, DemoStationArgs,
-    InputFormat, LagPolicy, LsArgs, NodeArgs, OnError, PubArgs, Speed, SubArgs,
+    ExplainArgs, InputFormat, LagPolicy, LsArgs, NodeArgs, OnError, PubArgs, Speed, SubArgs,
 };
 pub(crate) use keep::Retain;
 pub(crate) use network::{NetworkArgs, ProfileName};
@@ -52,6 +52,9 @@ pub(crate) enum Command {
     /// List the nodes of a network and their streams
     #[command(after_help = examples::LS)]
     Ls(LsArgs),
+    /// Tell why a node receives a stream or does not, step by step, as its producers see it
+    #[command(after_help = examples::EXPLAIN)]
+    Explain(ExplainArgs),
     /// Make and show keys: of a node, of an authority, or of a network
     #[command(subcommand, after_help = examples::KEY)]
     Key(KeyCommand),

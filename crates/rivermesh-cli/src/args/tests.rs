@@ -25,6 +25,7 @@ fn help_of_each_command() {
         "pub",
         "sub",
         "ls",
+        "explain",
         "key",
         "ticket",
         "demo",

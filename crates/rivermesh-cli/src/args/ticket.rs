@@ -135,4 +135,8 @@ pub(crate) struct EntitleArgs {
     /// be given more than once
     #[arg(long, value_name = "FILE")]
     pub(crate) revoked: Vec<PathBuf>,
+    /// File in which to keep the lists of revoked tickets that this node hears of, so that they count
+    /// after a restart; made if need be
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keep_revoked: Option<PathBuf>,
 }

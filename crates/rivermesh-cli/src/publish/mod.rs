@@ -36,7 +36,8 @@ pub(crate) async fn run(args: &PubArgs) -> Result<bool> {
         Some(file) => format!("cannot read {}", file.display()),
         None => "cannot read stdin".to_owned(),
     })?;
-    let node = join::start(&args.net).await?;
+    let kept = args.entitle.keep_revoked.as_deref();
+    let node = join::start_keeping(&args.net, kept).await?;
     let done = match input.format() {
         InputFormat::Lines if args.key.is_some() => {
             Err(Usage("lines of text have no fields, so none can be their key".to_owned()).into())

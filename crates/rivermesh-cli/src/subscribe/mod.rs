@@ -24,7 +24,8 @@ use print::{Meta, Notice, Printer, ReaderGone};
 /// # Errors
 /// When the node cannot start, the stream's name is not one, or the output fails.
 pub(crate) async fn run(args: &SubArgs) -> Result<bool> {
-    let node = join::start(&args.net).await?;
+    let kept = args.entitle.keep_revoked.as_deref();
+    let node = join::start_keeping(&args.net, kept).await?;
     let printed = tokio::select! {
         printed = print(args, &node) => printed,
         interrupted = tokio::signal::ctrl_c() => interrupted.wrap_err("cannot wait for Ctrl-C"),

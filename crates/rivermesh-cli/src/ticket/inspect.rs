@@ -5,10 +5,9 @@ use std::fmt::Write;
 use color_eyre::eyre::Result;
 use rivermesh::{
     NetworkId,
-    admission::{RevocationList, Ticket},
+    admission::{RevocationList, Ticket, date, span},
 };
 
-use super::date::{date, span};
 use crate::{
     failure::{Usage, in_one_line},
     text::plural,

@@ -1,10 +1,13 @@
 //! `rivermesh key` and `rivermesh ticket`, and the tickets of `pub` and `sub`.
 
-mod date;
 mod inspect;
 mod revoke;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use color_eyre::eyre::{Context, Result};
 use rivermesh::{
@@ -73,7 +76,7 @@ fn delegate(args: &DelegateArgs) -> Result<bool> {
 fn inspected(args: &InspectArgs) -> Result<bool> {
     let text = text(&args.ticket)?;
     let network = args.network.as_deref();
-    let (said, good) = inspect::describe(&text, network, date::now_s())?;
+    let (said, good) = inspect::describe(&text, network, now_s())?;
     print!("{said}");
     Ok(good)
 }
@@ -144,6 +147,12 @@ pub(crate) fn revoke(args: &EntitleArgs, node: &Node) -> Result<()> {
     Ok(())
 }
 
+/// The wall clock, in seconds since 1970.
+fn now_s() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
 fn read_key(file: &Path) -> Result<SecretKey> {
     node::read_key(file).wrap_err("no key was read")
 }
@@ -158,7 +167,11 @@ fn node_id(flag: &str, text: &str) -> Result<NodeId> {
     })
 }
 
-fn ticket(text_or_file: &str) -> Result<Ticket> {
+/// A ticket, or the one in `@file`.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn ticket(text_or_file: &str) -> Result<Ticket> {
     let parsed = text(text_or_file)?.parse::<Ticket>();
     parsed.map_err(|error| Usage(format!("not a ticket: {}", in_one_line(&error))).into())
 }

@@ -6,7 +6,7 @@ use color_eyre::eyre::{Context, Result, eyre};
 use data_encoding::HEXLOWER_PERMISSIVE;
 use rivermesh::admission::{Authority, RevocationList, Revoking, TicketId};
 
-use super::{date, read_key, ticket};
+use super::{now_s, read_key, ticket};
 use crate::{
     args::RevokeArgs,
     failure::{Usage, in_one_line},
@@ -51,7 +51,7 @@ pub(super) async fn run(args: &RevokeArgs) -> Result<bool> {
     if args.all {
         // What is revoked by time need not be named; and what is issued in this very second counts
         // as issued before.
-        revoking.before_s = date::now_s() + 1;
+        revoking.before_s = now_s() + 1;
         revoking.ids.clear();
     }
     let list = authority

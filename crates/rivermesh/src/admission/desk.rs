@@ -97,7 +97,33 @@ impl Desk {
 
     /// Takes the lists of these authorities, whatever else there is.
     pub(super) fn trust<'a>(&self, authorities: impl Iterator<Item = &'a NodeId>) {
-        self.lists().trusted.extend(authorities.copied());
+        let mut lists = self.lists();
+        let mut held = false;
+        for authority in authorities {
+            let is_new = lists.trusted.insert(*authority);
+            held |= is_new && lists.revoked.get(authority).is_some();
+        }
+        drop(lists);
+        if held {
+            // What was only carried is to be kept.
+            self.0.changes.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Takes a list that this node has kept, and further ones of its authority.
+    pub(super) fn restore(&self, list: RevocationList) -> Result<(), RevokeError> {
+        self.trust([list.authority()].iter());
+        self.take(list, None).map(drop)
+    }
+
+    /// The lists that are to be there after a restart: what anybody can make is not among them.
+    pub(super) fn kept(&self) -> Vec<RevocationList> {
+        let lists = self.lists();
+        let kept = lists.revoked.iter().filter(|list| {
+            let authority = list.authority();
+            lists.trusted.contains(&authority) || !lists.from.contains_key(&authority)
+        });
+        kept.cloned().collect()
     }
 
     pub(super) fn revoked<T>(&self, look: impl FnOnce(&Revoked) -> T) -> T {

@@ -7,7 +7,7 @@ use rivermesh_proto::{
     ticket::{Credential, Denied, Kind, Question, Revoked, Right, Ticket},
 };
 
-use super::{Desk, Verifier, now_s};
+use super::{Desk, Verifier, now_s, words};
 
 /// What was verified of a credential, for ever: that it is signed by whom it says.
 #[derive(Clone, Debug)]
@@ -23,6 +23,20 @@ pub(crate) struct Entitled {
     proof: Proof,
     /// In seconds since 1970.
     pub(crate) until_s: u64,
+}
+
+impl Entitled {
+    /// The proof in a line, for people.
+    pub(crate) fn in_words(&self) -> String {
+        match &self.proof {
+            Proof::Ticket(ticket) => words::ticket(ticket),
+            #[cfg(feature = "jwt")]
+            Proof::Token(_) => {
+                let until = words::date(self.until_s);
+                format!("a token of an identity provider, until {until}")
+            }
+        }
+    }
 }
 
 /// Asks peers of one stream for one right.

@@ -35,8 +35,10 @@
 //! | `lease` | a deadline by two clocks |
 //! | `wallet` | what this node shows, and getting it anew |
 //! | `desk` | what a node knows of revoked tickets, and what it has verified |
+//! | `shelf` | the file in which a node keeps revocation lists |
 //! | `spread` | telling peers of revocation lists, and hearing of them |
 //! | `warrant` | a producer's credential, as its consumer watches it |
+//! | `words` | credentials and their times as people read them |
 //!
 //! [`Node::delegate`]: crate::Node::delegate
 
@@ -46,10 +48,12 @@ mod gate;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 mod lease;
+mod shelf;
 mod spread;
 mod verifier;
 mod wallet;
 mod warrant;
+pub(crate) mod words;
 
 pub use rivermesh_proto::ticket::{
     BadCredential, BadPattern, BadRights, Credential, Denied, IssueError, Link, Pattern,
@@ -60,12 +64,15 @@ pub use rivermesh_proto::ticket::{
 pub use self::{
     authority::{Authority, Grant, GrantError, delegate},
     desk::RevokeError,
+    shelf::ShelfError,
     verifier::Verifier,
+    words::{date, span},
 };
 pub(crate) use self::{
     desk::Desk,
     gate::{Entitled, Gate},
     lease::Lease,
+    shelf::Shelf,
     wallet::{Purse, Source, Wallet},
     warrant::Warrant,
 };

@@ -497,7 +497,9 @@ impl Peers {
             self.0.tasks.spawn("stream", async move {
                 let kind = timeout(rivermesh_proto::limits::HANDSHAKE_PHASE, reader.kind()).await;
                 match kind {
-                    Ok(Ok(Some(kind @ (StreamKind::Subscribe | StreamKind::Lag)))) => {
+                    Ok(Ok(Some(
+                        kind @ (StreamKind::Subscribe | StreamKind::Lag | StreamKind::Explain),
+                    ))) => {
                         let asked = Subscription {
                             kind,
                             link,

@@ -13,14 +13,14 @@ use tokio::sync::mpsc;
 use super::{Inner, KeyFileError, Node, close_when_cancelled, key};
 use crate::{
     ConnectionConfig, EndpointError, Relay, Transport,
-    admission::Desk,
+    admission::{Desk, Shelf, ShelfError},
     discovery::{self, ChangeError, Discovery, Local, Rendezvous},
     net::{
         endpoint::{self, Options},
         handshake::Membership,
         peers::{Parts, Peers},
     },
-    producer::registry::Producers,
+    producer::{explain::Witness, registry::Producers},
     stream,
     task::Tasks,
 };
@@ -48,6 +48,9 @@ pub enum SpawnError {
     /// The key file cannot be used.
     #[error("the node has no identity")]
     KeyFile(#[source] KeyFileError),
+    /// The file of revocation lists cannot be used.
+    #[error("what is revoked cannot be kept")]
+    Revocations(#[source] ShelfError),
     /// Name or tags break a limit.
     #[error("the node's entry cannot be made")]
     Entry(#[source] ChangeError),
@@ -65,6 +68,7 @@ pub struct Builder {
     further_keys: Vec<NetworkKey>,
     secret_key: Option<SecretKey>,
     key_file: Option<PathBuf>,
+    revocations: Option<PathBuf>,
     name: String,
     tags: BTreeSet<String>,
     invites: Vec<Invite>,
@@ -87,6 +91,7 @@ impl Builder {
             further_keys: Vec::new(),
             secret_key: None,
             key_file: None,
+            revocations: None,
             name: String::new(),
             tags: BTreeSet::new(),
             invites: Vec::new(),
@@ -123,10 +128,25 @@ impl Builder {
     }
 
     /// The file that keeps the node's identity: 64 hexadecimal digits, made with mode 0600 where
-    /// it does not exist, refused where others can read it. [`secret_key`](Self::secret_key) goes
+    /// it does not exist, refused where others than its owner can read or change it (on Unix).
+    /// [`secret_key`](Self::secret_key) goes
     /// before it.
     pub fn key_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.key_file = Some(path.into());
+        self
+    }
+
+    /// The file in which the node keeps the lists of revoked tickets that it hears of, made where it does not
+    /// exist. Default: none; then a node that was restarted and is alone takes tickets that were
+    /// revoked before, for as long as they last.
+    ///
+    /// Kept are the lists of authorities that a producer or consumer of this node trusts, and those given
+    /// to [`Node::revoke`]. A list is in the file within moments of being heard of, and what is in memory
+    /// alone is written by [`Node::shutdown`]. The file is text, a list a line, as `rivermesh
+    /// ticket revoke` prints them; it is no secret, but who can change it can make the node forget. One
+    /// that cannot be read, or written, is an error at the start. No two nodes may share one.
+    pub fn revocations(mut self, path: impl Into<PathBuf>) -> Self {
+        self.revocations = Some(path.into());
         self
     }
 
@@ -227,6 +247,9 @@ impl Builder {
         Invite::new(&self.network, None, Vec::new()).map_err(SpawnError::Name)?;
         self.take_invites()?;
         let network = NetworkId::of(&self.network);
+        let desk = Desk::new(network);
+        let shelf = self.revocations.take().map(|path| Shelf::open(path, &desk));
+        let shelf = shelf.transpose().map_err(SpawnError::Revocations)?;
         let secret_key = self.identity()?;
         let local = Local {
             secret_key: secret_key.clone(),
@@ -253,13 +276,19 @@ impl Builder {
         let tasks = Tasks::new();
         let (events, links) = mpsc::channel(LINK_EVENTS);
         let (subscriptions, asked) = mpsc::channel(SUBSCRIPTIONS);
-        let keys = self
+        let keys: Vec<_> = self
             .network_key
             .iter()
             .cloned()
             .chain(self.further_keys)
             .collect();
-        let desk = Desk::new(network);
+        let keyed = !keys.is_empty();
+        if let Some(shelf) = shelf {
+            tasks.spawn_last(
+                "revocations",
+                shelf.keep(desk.clone(), tasks.token().clone()),
+            );
+        }
         let peers = Peers::spawn(Parts {
             endpoint: endpoint.clone(),
             membership: Membership { network, keys },
@@ -273,7 +302,11 @@ impl Builder {
         discovery.start(peers.clone(), links, &endpoint, self.bootstrap, &tasks);
         let drain = self.streams.drain;
         let producers = Producers::new(discovery.clone(), desk, drain, tasks.clone());
-        tasks.spawn("subscriptions", producers.clone().serve(asked));
+        let witness = Witness {
+            peers: peers.clone(),
+            keyed,
+        };
+        tasks.spawn("subscriptions", producers.clone().serve(asked, witness));
         let closing = close_when_cancelled(
             tasks.clone(),
             peers.clone(),
@@ -285,6 +318,7 @@ impl Builder {
             name: self.network,
             network,
             key: self.network_key,
+            keyed,
             endpoint,
             discovery,
             peers,

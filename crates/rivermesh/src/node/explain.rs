@@ -1,49 +1,15 @@
-//! Why a peer receives a stream of this node, or does not.
+//! Why a peer receives a stream, or does not, as a program asks for it.
 
 use std::fmt;
 
-use rivermesh_proto::{NodeId, StreamName, catalog::Peer};
+pub use rivermesh_proto::explain::Part;
+use rivermesh_proto::{NodeId, StreamName, explain};
 
-use super::{Inner, Node};
-use crate::{net::Link, producer::core::Core};
-
-/// What must be so before a peer receives a stream, in the order in which it is decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Part {
-    /// This node produces the stream.
-    Stream,
-    /// This node lists the peer, and thinks that it runs.
-    Catalog,
-    /// There is a connection.
-    Connection,
-    /// The peer has proved the network's key, where there is one.
-    NetworkKey,
-    /// The peer meets the stream's requirement.
-    Requirement,
-    // A ticket, where one is required, is checked here: after the requirement, before capacity.
-    /// The peer is subscribed; or there is room for it to be.
-    Capacity,
-    /// The peer's filter.
-    Filter,
-    /// How far behind the peer is.
-    Lag,
-}
-
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Stream => "stream",
-            Self::Catalog => "catalog",
-            Self::Connection => "connection",
-            Self::NetworkKey => "network key",
-            Self::Requirement => "requirement",
-            Self::Capacity => "capacity",
-            Self::Filter => "filter",
-            Self::Lag => "lag",
-        })
-    }
-}
+use super::Node;
+use crate::{
+    admission::Credential,
+    producer::explain::{ExplainError, For},
+};
 
 /// One step of an [`Explanation`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +23,8 @@ pub struct Step {
     pub finding: String,
 }
 
-/// Why a peer receives a stream of this node at this moment, or does not. Made by
-/// [`Node::explain`]. Its `Display` is one line a step.
+/// Why a peer receives a stream of a producer at this moment, or does not. Made by
+/// [`Node::explain`] and [`Node::explain_at`]. Its `Display` is one line a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Explanation {
@@ -72,10 +38,23 @@ pub struct Explanation {
 }
 
 impl Explanation {
+    fn new(peer: NodeId, stream: StreamName, steps: Vec<explain::Step>) -> Self {
+        let steps = steps.into_iter().map(|step| Step {
+            part: step.part,
+            holds: step.holds,
+            finding: step.finding.as_str().to_owned(),
+        });
+        Self {
+            peer,
+            stream,
+            steps: steps.collect(),
+        }
+    }
+
     /// Whether the peer receives the stream.
     #[must_use]
     pub fn receives(&self) -> bool {
-        self.steps.iter().all(|step| step.holds)
+        !self.steps.is_empty() && self.obstacle().is_none()
     }
 
     /// The step that stands in the way, if one does.
@@ -108,128 +87,33 @@ impl Node {
     /// Only the producer can tell: requirement, places and positions are known nowhere else.
     #[must_use]
     pub fn explain(&self, peer: NodeId, stream: &StreamName) -> Explanation {
-        let mut steps = Vec::new();
-        // The last step that is there is the first that does not hold, if any.
-        let _ = self.inner.explain(peer, stream, &mut steps);
-        Explanation {
-            peer,
-            stream: stream.clone(),
-            steps,
-        }
+        let about = (peer, stream);
+        let producers = &self.inner.producers;
+        let steps = producers.explain(&self.inner.witness(), about, For::Concerned);
+        Explanation::new(peer, stream.clone(), steps)
     }
-}
 
-/// Notes a step; `None` where there is no point in going on.
-fn note(steps: &mut Vec<Step>, part: Part, holds: bool, finding: impl Into<String>) -> Option<()> {
-    steps.push(Step {
-        part,
-        holds,
-        finding: finding.into(),
-    });
-    holds.then_some(())
-}
-
-impl Inner {
-    fn explain(&self, id: NodeId, stream: &StreamName, steps: &mut Vec<Step>) -> Option<()> {
-        let core = self.producers.get(stream);
-        let produced = core.as_ref().is_some_and(|core| !core.is_closed());
-        let finding = match (&core, produced) {
-            (Some(core), true) => format!("this node produces it, in epoch {}", core.epoch),
-            (Some(_), false) => "this node has ended it".to_owned(),
-            (None, _) => "this node does not produce it".to_owned(),
-        };
-        note(steps, Part::Stream, produced, finding)?;
-        let core = core?;
-        let snapshot = self.discovery.snapshot();
-        let Some(peer) = snapshot.get(&id) else {
-            return note(steps, Part::Catalog, false, "this node does not list it");
-        };
-        note(steps, Part::Catalog, peer.is_live(), listed(peer))?;
-        if !peer.is_local() {
-            let link = self.peers.get(id);
-            let finding = link.as_ref().map_or_else(
-                || "there is none; a consumer dials when it wants the stream".to_owned(),
-                |link| connected(link),
-            );
-            note(steps, Part::Connection, link.is_some(), finding)?;
-            let proof = if self.key.is_some() {
-                "proved in the handshake, or there were no connection"
-            } else {
-                "the network has none: it is open to all"
-            };
-            note(steps, Part::NetworkKey, true, proof)?;
-        }
-        let (holds, finding) = required(&core, peer);
-        note(steps, Part::Requirement, holds, finding)?;
-        let subscribers = core.subscribers();
-        let (taken, most) = (subscribers.len(), core.settings.max_consumers);
-        let Some(sub) = subscribers.into_iter().find(|sub| sub.peer == id) else {
-            let room = if taken < most { "room" } else { "no room" };
-            let finding = format!("not subscribed; {taken} of {most} places are taken: {room}");
-            return note(steps, Part::Capacity, false, finding);
-        };
-        let seconds = sub.connected_for.as_secs();
-        let finding = format!("subscribed for {seconds} s; {taken} of {most} places are taken");
-        note(steps, Part::Capacity, true, finding)?;
-        let finding = match &sub.filter {
-            Some(filter) => format!("{}: left out {} items", filter.as_str(), sub.filtered),
-            None => "none: it gets all items".to_owned(),
-        };
-        note(steps, Part::Filter, true, finding)?;
-        let finding = format!(
-            "{} items wait for it ({}), {} sent, {} missed",
-            sub.lag, sub.lag_policy, sub.items, sub.missed
-        );
-        note(steps, Part::Lag, true, finding)
+    /// Asks a node that produces a stream why a peer receives it, or does not: as
+    /// [`explain`](Self::explain) tells its own program. The peer may be this node. Takes 5 s at
+    /// most once there is a connection.
+    ///
+    /// Who may ask is who may subscribe: who meets the requirement and, where that takes a ticket,
+    /// shows one in `credential` or is subscribed by one. Of another node than this one it is not told
+    /// which filter it has, nor by which address it is connected.
+    ///
+    /// # Errors
+    /// When the node cannot be reached, does not produce the stream, or does not admit this node.
+    pub async fn explain_at(
+        &self,
+        producer: NodeId,
+        peer: NodeId,
+        stream: &str,
+        credential: Option<Credential>,
+    ) -> Result<Explanation, ExplainError> {
+        let stream = StreamName::new(stream).map_err(ExplainError::Name)?;
+        let (producers, witness) = (&self.inner.producers, self.inner.witness());
+        let asked = producers.ask_why(&witness, producer, (peer, &stream), credential);
+        let steps = asked.await?;
+        Ok(Explanation::new(peer, stream, steps))
     }
-}
-
-fn listed(peer: &Peer) -> String {
-    let name = if peer.name().is_empty() {
-        "without a name"
-    } else {
-        peer.name()
-    };
-    let state = if peer.is_live() {
-        "live"
-    } else {
-        "cannot be reached"
-    };
-    format!("listed, {state}, {name}, revision {}", peer.revision())
-}
-
-fn connected(link: &Link) -> String {
-    let side = if link.dialed() {
-        "dialed by this node"
-    } else {
-        "dialed by the peer"
-    };
-    let paths = link.connection().paths();
-    let selected = paths.iter().find(iroh::endpoint::Path::is_selected);
-    match selected {
-        Some(path) => format!("{side}, by {:?}, {:?}", path.remote_addr(), path.rtt()),
-        None => format!("{side}, no path is selected"),
-    }
-}
-
-/// Whether the requirement holds, and the values that it was asked with.
-fn required(core: &Core, peer: &Peer) -> (bool, String) {
-    let conditions = &core.settings.require;
-    let broken = conditions.iter().position(|holds| !holds(peer));
-    let rtt = match peer.rtt() {
-        Some(rtt) => format!("{:?}", rtt.smoothed),
-        None => "unknown".to_owned(),
-    };
-    let tags: Vec<&str> = peer.tags().iter().map(String::as_str).collect();
-    let seen = format!("tags [{}], round trip {rtt}", tags.join(", "));
-    let finding = match broken {
-        _ if conditions.is_empty() => "none".to_owned(),
-        None => format!("all {} conditions hold of {seen}", conditions.len()),
-        Some(n) => format!(
-            "condition {} of {} does not hold of {seen}",
-            n + 1,
-            conditions.len()
-        ),
-    };
-    (broken.is_none(), finding)
 }

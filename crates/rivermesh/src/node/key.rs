@@ -1,4 +1,4 @@
-//! The file that keeps a node's identity.
+//! Files with secrets: a node's identity, a network's key.
 
 use std::{
     fs,
@@ -7,6 +7,7 @@ use std::{
 };
 
 use iroh::SecretKey;
+use rivermesh_proto::NetworkKey;
 use thiserror::Error;
 
 /// A key file cannot be used.
@@ -28,11 +29,17 @@ pub enum KeyFileError {
         /// The file.
         path: PathBuf,
     },
-    /// Others may read the file.
-    #[error("the key file {} can be read by others than its owner: run `chmod 600` on it", path.display())]
+    /// Others may read or change the file.
+    #[error(
+        "the permissions {mode:04o} of {path} let others than its owner at the secret in it: run `chmod 600 {path}`, and \
+         make a new secret if somebody may have read it",
+        path = path.display()
+    )]
     Exposed {
         /// The file.
         path: PathBuf,
+        /// Its permissions, as `chmod` takes them.
+        mode: u32,
     },
     /// The file does not hold a key.
     #[error("the key file {} does not hold 64 hexadecimal digits", path.display())]
@@ -78,25 +85,51 @@ pub fn make_key(path: &Path) -> Result<SecretKey, KeyFileError> {
 /// Reads the key in a file, as [`make_key`] makes it.
 ///
 /// # Errors
-/// When the file cannot be read, can be read by others than its owner, or has no key.
+/// When the file cannot be read, has no key, or, on Unix, can be read or changed by others than its owner.
 pub fn read_key(path: &Path) -> Result<SecretKey, KeyFileError> {
+    let bytes = unhex(read_secret(path)?.trim());
+    let bytes = bytes.ok_or_else(|| KeyFileError::Malformed {
+        path: path.to_owned(),
+    })?;
+    Ok(SecretKey::from_bytes(&bytes))
+}
+
+/// Reads a network's key from a file of 64 hexadecimal digits.
+///
+/// # Errors
+/// As of [`read_key`].
+pub fn read_network_key(path: &Path) -> Result<NetworkKey, KeyFileError> {
+    let key = read_secret(path)?.trim().parse();
+    key.map_err(|_| KeyFileError::Malformed {
+        path: path.to_owned(),
+    })
+}
+
+/// Refuses a file that is to be kept secret, such as an invite with the network's key, if others than its
+/// owner can read or change it. Only Unix tells; elsewhere every file passes.
+///
+/// # Errors
+/// When they can, or the file cannot be looked at.
+pub fn check_private(path: &Path) -> Result<(), KeyFileError> {
+    let metadata = fs::metadata(path).map_err(|source| KeyFileError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    check_mode(path, &metadata)
+}
+
+/// The text of a file that only its owner can get at.
+fn read_secret(path: &Path) -> Result<String, KeyFileError> {
     let failed = |source| KeyFileError::Io {
         path: path.to_owned(),
         source,
     };
     let file = fs::File::open(path).map_err(failed)?;
-    if is_exposed(&file.metadata().map_err(failed)?) {
-        return Err(KeyFileError::Exposed {
-            path: path.to_owned(),
-        });
-    }
+    // Of the opened file: another one may have the name by now.
+    check_mode(path, &file.metadata().map_err(failed)?)?;
     let mut text = String::new();
     file.take(1024).read_to_string(&mut text).map_err(failed)?;
-    let malformed = || KeyFileError::Malformed {
-        path: path.to_owned(),
-    };
-    let bytes = unhex(text.trim()).ok_or_else(malformed)?;
-    Ok(SecretKey::from_bytes(&bytes))
+    Ok(text)
 }
 
 fn open_new(path: &Path) -> io::Result<fs::File> {
@@ -108,13 +141,21 @@ fn open_new(path: &Path) -> io::Result<fs::File> {
 }
 
 #[cfg(unix)]
-fn is_exposed(metadata: &fs::Metadata) -> bool {
-    std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0
+fn check_mode(path: &Path, metadata: &fs::Metadata) -> Result<(), KeyFileError> {
+    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o7777;
+    // A pipe, such as a shell's process substitution, is gone once it was read.
+    if metadata.is_file() && mode & 0o077 != 0 {
+        return Err(KeyFileError::Exposed {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    Ok(())
 }
 
 #[cfg(not(unix))]
-fn is_exposed(_: &fs::Metadata) -> bool {
-    false
+fn check_mode(_: &Path, _: &fs::Metadata) -> Result<(), KeyFileError> {
+    Ok(())
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -144,17 +185,52 @@ mod tests {
         let kept = load_or_make(&path).unwrap();
         assert_eq!(made.to_bytes(), kept.to_bytes());
         #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
+        assert_eq!(mode(&path), 0o600);
+    }
+
+    #[cfg(unix)]
+    fn mode(path: &Path) -> u32 {
+        use std::os::unix::fs::PermissionsExt;
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_secret_that_others_can_read_or_change_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.key");
+        make_key(&path).unwrap();
+        for exposed in [0o644, 0o640, 0o604, 0o620, 0o602] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(exposed)).unwrap();
+            let refused = [
+                load_or_make(&path).map(drop),
+                read_key(&path).map(drop),
+                read_network_key(&path).map(drop),
+                check_private(&path),
+            ];
+            for refused in refused {
+                let error = refused.unwrap_err();
+                assert!(
+                    matches!(error, KeyFileError::Exposed { mode, .. } if mode == exposed),
+                    "{exposed:o}: {error:?}"
+                );
+                let said = error.to_string();
+                let name = path.display();
+                assert!(said.contains(&format!("{exposed:04o}")), "{said}");
+                assert!(said.contains(&format!("chmod 600 {name}")), "{said}");
+            }
+        }
+        for private in [0o600, 0o400] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(private)).unwrap();
+            read_key(&path).unwrap();
+            check_private(&path).unwrap();
+            // The form of both is the same.
+            let key = read_network_key(&path).unwrap();
             assert_eq!(
-                fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-                0o600
+                key.to_secret_hex(),
+                hex(&read_key(&path).unwrap().to_bytes())
             );
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-            assert!(matches!(
-                load_or_make(&path),
-                Err(KeyFileError::Exposed { .. })
-            ));
         }
     }
 

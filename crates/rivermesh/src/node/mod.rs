@@ -24,15 +24,18 @@ use tokio::{
 pub use self::{
     builder::{Builder, SpawnError},
     explain::{Explanation, Part, Step},
-    key::{KeyFileError, make_key, read_key},
+    key::{KeyFileError, check_private, make_key, read_key, read_network_key},
 };
+pub use crate::producer::explain::ExplainError;
 use crate::{
     Datum,
     admission::{self, Grant, GrantError, RevocationList, RevokeError, Ticket},
     consumer::{self, ConsumeError, Consumer},
     discovery::{self, ChangeError, Discovery, SyncError},
     net::Peers,
-    producer::{self, Behind, LagError, ProduceError, Producer, registry::Producers},
+    producer::{
+        self, Behind, LagError, ProduceError, Producer, explain::Witness, registry::Producers,
+    },
     stream,
     task::Tasks,
 };
@@ -54,12 +57,23 @@ struct Inner {
     name: String,
     network: NetworkId,
     key: Option<NetworkKey>,
+    /// Whether peers prove a key.
+    keyed: bool,
     endpoint: Endpoint,
     discovery: Discovery,
     peers: Peers,
     producers: Producers,
     streams: stream::Config,
     tasks: Tasks,
+}
+
+impl Inner {
+    fn witness(&self) -> Witness {
+        Witness {
+            peers: self.peers.clone(),
+            keyed: self.keyed,
+        }
+    }
 }
 
 impl Node {
@@ -274,7 +288,8 @@ impl Node {
     /// A list reaches the nodes that are connected, directly or through others that trust its
     /// authority or have a place for it; each has 8 places for authorities that it does not trust.
     /// A node that is cut off from the network hears of it when it is connected again; until
-    /// then a revoked ticket counts there for as long as it lasts.
+    /// then a revoked ticket counts there for as long as it lasts. What a node has heard of it forgets when it
+    /// ends, unless it [keeps](Builder::revocations) it.
     ///
     /// # Errors
     /// When the list is for another network, or the node has no place for it.

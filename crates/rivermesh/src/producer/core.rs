@@ -34,6 +34,7 @@ use super::{
     log::{Append, Bounds, Log, NotCompacted, Retention},
     named::{Claim, KeyOf, Named, Names, Token},
     pick::{Filtered, Select},
+    refusals::Refusals,
     status::{Stats, Status, Subscriber},
 };
 use crate::{
@@ -131,7 +132,7 @@ impl Sub {
         filter.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn counts(&self) -> bool {
+    pub(super) fn counts(&self) -> bool {
         self.confirmed.load(Ordering::Acquire) && !self.cut.is_cancelled()
     }
 }
@@ -166,6 +167,8 @@ pub(crate) struct Core {
     /// Asks consumers for tickets; changed while the stream goes on.
     pub(super) gate: Mutex<Option<Arc<Gate>>>,
     pub(super) desk: Desk,
+    /// Who was refused of late.
+    pub(super) refusals: Refusals,
     wallet: Wallet,
     items_sent: metrics::Counter,
     items_filtered: metrics::Counter,
@@ -239,6 +242,7 @@ impl Core {
             undelivered_lost: AtomicU64::new(0),
             gate: Mutex::new(gate),
             desk,
+            refusals: Refusals::default(),
             wallet,
             items_sent: metrics::counter!("rivermesh_items_sent_total", "stream" => label.clone()),
             items_filtered: metrics::counter!("rivermesh_items_filtered_total", "stream" => label.clone()),
@@ -359,6 +363,17 @@ impl Core {
         ask: &Subscribe,
     ) -> Result<(Feed, Accepted), Refusal> {
         let entitled = self.let_in(peer, ask.credential.as_ref())?;
+        let decided = self.fits(ask);
+        let decided =
+            decided.and_then(|plan| self.enter((peer.id(), entitled), ask, plan, now_us()));
+        let shown = ask.credential.as_ref();
+        self.refusals
+            .decided(peer.id(), decided.as_ref().err(), shown);
+        decided
+    }
+
+    /// Whether what a peer asks for fits what is produced; with its filter, read.
+    fn fits(&self, ask: &Subscribe) -> Result<Option<Plan>, Refusal> {
         if self.is_closed() {
             return Err(Refusal::Closed);
         }
@@ -374,8 +389,7 @@ impl Core {
         if !allowed.contains(ask.lag) {
             return Err(Refusal::LagNotAllowed { allowed });
         }
-        let plan = self.plan(ask.filter.as_ref())?;
-        self.enter((peer.id(), entitled), ask, plan, now_us())
+        self.plan(ask.filter.as_ref())
     }
 
     /// Enters a subscription that was decided on, if there is room.

@@ -12,7 +12,10 @@ use rivermesh_proto::{
 };
 use tracing::debug;
 
-use super::core::{Core, Sub};
+use super::{
+    core::{Core, Sub},
+    refusals::Reason,
+};
 use crate::admission::{Entitled, Gate, Verifier};
 
 impl Core {
@@ -38,20 +41,31 @@ impl Core {
         peer: &Peer,
         shown: Option<&Credential>,
     ) -> Result<Option<Entitled>, Refusal> {
-        let entitled = match self.gate() {
-            None => None,
-            Some(gate) => match gate.check(shown, peer.id()) {
-                Ok(entitled) => Some(entitled),
-                Err(reason) => {
-                    debug!(stream = %self.name, peer = %peer.id().fmt_short(), %reason, "not let in");
-                    return Err(Refusal::NotAdmitted);
-                }
-            },
-        };
+        self.entitled(peer, shown).map_err(|reason| {
+            debug!(stream = %self.name, peer = %peer.id().fmt_short(), ?reason, "not let in");
+            self.refusals.note(peer.id(), reason, shown);
+            Refusal::NotAdmitted
+        })
+    }
+
+    /// As [`let_in`](Self::let_in), with the reason, which is not for the peer.
+    fn entitled(
+        &self,
+        peer: &Peer,
+        shown: Option<&Credential>,
+    ) -> Result<Option<Entitled>, Reason> {
+        let checked = self.gate().map(|gate| gate.check(shown, peer.id()));
+        let entitled = checked.transpose().map_err(Reason::Ticket)?;
         if !self.admits(peer) {
-            return Err(Refusal::NotAdmitted);
+            return Err(Reason::Requirement);
         }
         Ok(entitled)
+    }
+
+    /// Whether a peer that shows this may hear why somebody is served or not: who may subscribe, or is
+    /// subscribed.
+    pub(super) fn tells_why(&self, peer: &Peer, shown: Option<&Credential>) -> bool {
+        self.tells(peer) || self.entitled(peer, shown).is_ok()
     }
 
     /// Whether a peer that shows no ticket may hear of the stream: where consumers are asked for
@@ -101,11 +115,15 @@ impl Sub {
         *held = entitled;
     }
 
+    /// By what the consumer is entitled, as far as was decided last.
+    pub(super) fn held(&self) -> Option<Entitled> {
+        let held = self.entitled.lock();
+        held.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Whether the consumer is entitled now, by what it has shown.
     pub(super) fn is_entitled(&self, gate: Option<&Gate>) -> bool {
-        let held = self.entitled.lock();
-        let held = held.unwrap_or_else(PoisonError::into_inner).clone();
-        match (gate, held) {
+        match (gate, self.held()) {
             (None, None) => true,
             (None, Some(_)) => {
                 // Nobody asks any more.

@@ -6,6 +6,8 @@
 //! | `builder` | how a stream is set up |
 //! | `core` | one produced stream without its items' type; the one function that admits |
 //! | `entry` | who is let in: the part of admission that asks for tickets |
+//! | `refusals` | who was refused of late, and why |
+//! | `explain` | why a peer receives the stream, or does not |
 //! | `log` | the ring of recent batches, cursors into it, reading with a filter (pure) |
 //! | `disk` | the log on disk: who waits for it, and the task that writes |
 //! | `since` | where a consumer begins that asks by time, as far as that is on disk |
@@ -25,12 +27,14 @@ pub(crate) mod core;
 mod dedup;
 mod disk;
 mod entry;
+pub(crate) mod explain;
 pub(crate) mod feed;
 mod groups;
 mod handle;
 mod log;
 pub(crate) mod named;
 mod pick;
+mod refusals;
 pub(crate) mod registry;
 mod retain;
 mod sender;

@@ -22,6 +22,7 @@ use tracing::debug;
 
 use super::{
     core::{Core, Sub},
+    explain::Witness,
     feed::Feed,
     named::{Claim, Ear},
     sender::{self, Change},
@@ -189,23 +190,24 @@ impl Producers {
     }
 
     /// Serves the peers that ask for streams, each in a task of its own.
-    pub(crate) async fn serve(self, mut asked: mpsc::Receiver<Subscription>) {
+    pub(crate) async fn serve(self, mut asked: mpsc::Receiver<Subscription>, witness: Witness) {
         while let Some(subscription) = asked.recv().await {
-            self.0
-                .tasks
-                .spawn("subscription", self.clone().serve_one(subscription));
+            let served = self.clone().serve_one(subscription, witness.clone());
+            self.0.tasks.spawn("subscription", served);
         }
     }
 
-    async fn serve_one(self, subscription: Subscription) {
+    async fn serve_one(self, subscription: Subscription, witness: Witness) {
         let Subscription {
             kind,
             link,
             mut writer,
             mut reader,
         } = subscription;
-        if kind == StreamKind::Lag {
-            return self.tell_lag((link, writer, reader)).await;
+        match kind {
+            StreamKind::Lag => return self.tell_lag((link, writer, reader)).await,
+            StreamKind::Explain => return self.tell_why(&witness, (link, writer, reader)).await,
+            _ => {}
         }
         let deadline = Instant::now() + limits::HANDSHAKE_PHASE;
         let ask = match timeout_at(deadline, reader.message::<Subscribe>(limits::CONTROL)).await {

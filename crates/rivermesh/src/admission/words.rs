@@ -1,15 +1,49 @@
-//! Seconds since 1970 as people read them, in UTC.
+//! Credentials and their times as people read them.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use rivermesh_proto::ticket::{Credential, Kind, Ticket};
 
-/// The wall clock, in seconds since 1970.
-pub(super) fn now_s() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
+use super::now_s;
+
+/// What a ticket says, in a line: which one it is, by whom, for whom, for what, until when, through how
+/// many hands.
+pub(super) fn ticket(ticket: &Ticket) -> String {
+    let (terms, now_s) = (ticket.terms(), now_s());
+    let id = ticket.links().last().map(|link| link.id.to_string());
+    let left = match terms.expires_s.checked_sub(now_s) {
+        Some(left) if left > 0 => format!("{} left", span(left)),
+        _ => format!("over for {}", span(now_s.saturating_sub(terms.expires_s))),
+    };
+    let passed = match ticket.links().len() - 1 {
+        0 => String::new(),
+        1 => ", passed on once".to_owned(),
+        times => format!(", passed on {times} times"),
+    };
+    format!(
+        "ticket {} by authority {}, for node {} to {} {}, until {} ({left}){passed}",
+        id.unwrap_or_default(),
+        ticket.authority().fmt_short(),
+        terms.audience.fmt_short(),
+        terms.rights,
+        terms.pattern,
+        date(terms.expires_s),
+    )
 }
 
-/// `2026-11-21 19:30:00 UTC`.
-pub(super) fn date(seconds: u64) -> String {
+/// What somebody has shown, in a line. Of a token, which may be a secret, nothing is told.
+pub(crate) fn shown(credential: &Credential) -> String {
+    match credential.kind() {
+        Kind::Ticket => match Ticket::decode(credential.as_bytes()) {
+            Ok(read) => ticket(&read),
+            Err(error) => format!("a ticket that cannot be read ({error})"),
+        },
+        Kind::Jwt => "a token of an identity provider".to_owned(),
+        _ => "something that is no ticket".to_owned(),
+    }
+}
+
+/// A second since 1970 as a date and time in UTC: `2026-11-21 19:30:00 UTC`.
+#[must_use]
+pub fn date(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
@@ -30,8 +64,9 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (year + era * 400 + u64::from(month <= 2), month, day)
 }
 
-/// A span of time in its two largest units.
-pub(super) fn span(seconds: u64) -> String {
+/// A number of seconds in its two largest units: `1 h 5 min`.
+#[must_use]
+pub fn span(seconds: u64) -> String {
     let units = [("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)];
     let first = units.iter().position(|(_, unit)| seconds >= *unit);
     let Some(first) = first else {
