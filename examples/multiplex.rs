@@ -8,10 +8,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use futures::{Sink, stream};
 use rivermesh::flow::{Filter, Supervisor, router};
-use rivermesh_examples::{
-    Result, soon,
-    weather::{Reading, readings},
-};
+use rivermesh_examples::{Result, soon};
+use rivermesh_weather::{Reading, readings};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
     net::{TcpListener, TcpStream, tcp::OwnedWriteHalf},

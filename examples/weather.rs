@@ -4,15 +4,11 @@
 
 use futures::{SinkExt, Stream, StreamExt, stream};
 use rivermesh::{Condition, Consumer, Event, Lag, Node, Producer, consumer::LeaveReason};
-use rivermesh_examples::{
-    Result, Room, soon,
-    weather::{
-        Delays, Forecaster, Group, HOUR, Prediction, Reading, STATIONS, delayed, group, readings,
-    },
+use rivermesh_examples::{Result, Room, soon};
+use rivermesh_weather::{
+    Delays, Forecaster, Group, HOUR, Prediction, RAIN_ALERT, Reading, SILENT, STATIONS, delayed,
+    group, readings_of, until_ended,
 };
-
-/// What the alert node asks for. The forecaster's node evaluates it: no other prediction travels.
-const RAIN: &str = "rain > 0.97";
 
 #[tokio::main]
 async fn main() -> Result {
@@ -20,7 +16,7 @@ async fn main() -> Result {
     let forecaster = room.node("forecaster")?.spawn().await?;
     let alert = room.node("alert")?.spawn().await?;
     let lossless = |node: &Node| node.consumer::<Reading>().lag(Lag::Block).build();
-    let consumed = to_the_end(lossless(&forecaster)?, STATIONS.len());
+    let consumed = until_ended(lossless(&forecaster)?, STATIONS.len());
     let predictions = forecaster
         .producer::<Prediction>()
         .allow_lag([Lag::Block])
@@ -29,7 +25,7 @@ async fn main() -> Result {
     let rain = alert
         .consumer::<Prediction>()
         .lag(Lag::Block)
-        .filter(RAIN)
+        .filter(RAIN_ALERT)
         .build()?;
 
     let alerting = tokio::spawn(alerts(rain));
@@ -59,7 +55,9 @@ async fn main() -> Result {
         seen.late.len(),
         seen.late.first().map(show).unwrap_or_default()
     );
-    println!("{alerts} alerts ({RAIN}); {filtered} other predictions stayed where they were made");
+    println!(
+        "{alerts} alerts ({RAIN_ALERT}); {filtered} other predictions stayed where they were made"
+    );
     assert_eq!(sent, 26_115);
     assert_eq!(seen.hours, seen.complete + seen.partial + seen.empty);
     assert_eq!(
@@ -81,37 +79,10 @@ fn show(reading: &Reading) -> String {
     )
 }
 
-/// The items of so many producers, until each has ended its stream.
-fn to_the_end<T: rivermesh::Datum>(
-    consumer: Consumer<T>,
-    producers: usize,
-) -> impl Stream<Item = T> {
-    stream::unfold(
-        (consumer.events(), producers),
-        |(mut events, mut left)| async move {
-            while left > 0 {
-                match events.next().await? {
-                    Event::Item(delivery) => return Some((delivery.item, (events, left))),
-                    Event::Left {
-                        reason: LeaveReason::Ended,
-                        ..
-                    } => left -= 1,
-                    _ => {}
-                }
-            }
-            None
-        },
-    )
-}
-
 /// Sends a station's hours, in the order of a seeded model of delays. Gives how many.
 async fn station(name: &'static str, seed: u64, node: Node) -> std::result::Result<u64, String> {
     let send = async {
-        let all = readings()?;
-        let own: Vec<Reading> = all
-            .into_iter()
-            .filter(|reading| reading.station == name)
-            .collect();
+        let own = readings_of(name)?;
         let producer = node.producer::<Reading>().allow_lag([Lag::Block]).build()?;
         let coming = delayed(&own, Delays::new(seed));
         let count = coming.len() as u64;
@@ -155,13 +126,13 @@ async fn forecast(
     readings: impl Stream<Item = Reading> + Send + 'static,
     mut predictions: Producer<Prediction>,
 ) -> std::result::Result<Seen, String> {
-    let mut grouped = group(readings, HOUR * 6);
+    let mut grouped = group(readings, HOUR * 6, SILENT);
     let (mut seen, mut forecaster) = (Seen::default(), Forecaster::default());
     let late = tokio::spawn(grouped.late.collect::<Vec<Reading>>());
     while let Some(hour) = grouped.hours.next().await {
         seen.hour(&hour);
         let prediction = forecaster.after(&hour);
-        seen.rainy += u64::from(prediction.rain.is_some_and(|rain| rain > 0.97));
+        seen.rainy += u64::from(prediction.is_alert());
         predictions
             .send(prediction)
             .await

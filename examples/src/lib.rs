@@ -3,8 +3,6 @@
 //! With `cargo test --doc` this package also compiles every piece of Rust in the book and in the
 //! README.
 
-pub mod weather;
-
 use std::{error::Error, future::Future, time::Duration};
 
 use rivermesh::{Node, Rendezvous, node::Builder};

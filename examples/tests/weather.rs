@@ -5,9 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, stream};
-use rivermesh_examples::weather::{
-    Delays, Group, HOUR, Reading, STATIONS, delayed, group, readings,
-};
+use rivermesh_weather::{Delays, Group, HOUR, Reading, SILENT, STATIONS, delayed, group, readings};
 
 /// The readings of each hour by station, grouped from the file at once.
 fn offline(readings: &[Reading]) -> BTreeMap<u64, BTreeMap<String, Reading>> {
@@ -36,6 +34,7 @@ async fn run(delays: Delays) -> (Vec<Group>, Vec<Reading>) {
     let grouped = group(
         stream::iter(delayed(&all, delays)),
         HOUR * delays.up_to_hours as u32,
+        SILENT,
     );
     let (stats, hours) = (grouped.stats, grouped.hours);
     let (hours, late) = tokio::join!(hours.collect::<Vec<_>>(), grouped.late.collect::<Vec<_>>());

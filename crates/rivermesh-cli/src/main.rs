@@ -68,6 +68,8 @@ async fn run(cli: Cli) -> Result<bool> {
         }
         Command::DemoStation(args) => Box::pin(demo::station(&args)).await,
         Command::DemoConsumer(args) => Box::pin(demo::consumer(&args)).await,
+        Command::DemoForecaster(args) => Box::pin(demo::forecaster(&args)).await,
+        Command::DemoAlert(args) => Box::pin(demo::alert(&args)).await,
         Command::BenchConsumers(args) => Box::pin(bench::consumers(&args)).await,
     }
 }

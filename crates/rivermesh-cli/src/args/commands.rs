@@ -254,6 +254,21 @@ pub(crate) struct DemoStationArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct DemoForecasterArgs {
+    /// That of the stations, by which their silence is judged
+    #[arg(long)]
+    pub(crate) speed: Speed,
+    #[command(flatten)]
+    pub(crate) net: NetworkArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoAlertArgs {
+    #[command(flatten)]
+    pub(crate) net: NetworkArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct DemoConsumerArgs {
     #[command(flatten)]
     pub(crate) net: NetworkArgs,

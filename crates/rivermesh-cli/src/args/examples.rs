@@ -79,8 +79,10 @@ Examples:
 
 pub(super) const DEMO: &str = "\
 Three stations (EWR, JFK, LGA) each stream their hourly weather of 2013 (8,700 readings, CC0) to
-two consumers; each is a process of its own on loopback. The exit code is 1 when a reading is
-neither delivered to both consumers nor reported missed.
+two consumers. Then they stream it again, out of order and late, to a forecaster, which groups the
+hours and publishes predictions; an alert node gets those that its filter asks for. Each is a process
+of its own on loopback. The exit code is 1 when a reading is neither delivered to both consumers nor
+reported missed, is not in its hour nor told as late, or when an alert is missing.
 
 Examples:
   rivermesh demo

@@ -11,8 +11,9 @@ use std::num::NonZeroUsize;
 use clap::{Parser, Subcommand};
 
 pub(crate) use commands::{
-    BenchArgs, BenchConsumersArgs, CompletionsArgs, DemoArgs, DemoConsumerArgs, DemoStationArgs,
-    ExplainArgs, InputFormat, LagPolicy, LsArgs, NodeArgs, OnError, PubArgs, Speed, SubArgs,
+    BenchArgs, BenchConsumersArgs, CompletionsArgs, DemoAlertArgs, DemoArgs, DemoConsumerArgs,
+    DemoForecasterArgs, DemoStationArgs, ExplainArgs, InputFormat, LagPolicy, LsArgs, NodeArgs,
+    OnError, PubArgs, Speed, SubArgs,
 };
 pub(crate) use keep::Retain;
 pub(crate) use network::{NetworkArgs, ProfileName};
@@ -61,7 +62,7 @@ pub(crate) enum Command {
     /// Issue, pass on, inspect and revoke tickets: who may consume and produce what
     #[command(subcommand, after_help = examples::TICKET)]
     Ticket(TicketCommand),
-    /// Show it working: five processes stream a year of weather to each other
+    /// Show it working: seven processes stream a year of weather to each other
     #[command(after_help = examples::DEMO)]
     Demo(DemoArgs),
     /// Measure throughput, CPU and latency over loopback
@@ -75,6 +76,10 @@ pub(crate) enum Command {
     DemoStation(DemoStationArgs),
     #[command(hide = true)]
     DemoConsumer(DemoConsumerArgs),
+    #[command(hide = true)]
+    DemoForecaster(DemoForecasterArgs),
+    #[command(hide = true)]
+    DemoAlert(DemoAlertArgs),
     #[command(hide = true)]
     BenchConsumers(BenchConsumersArgs),
 }

@@ -53,7 +53,13 @@ fn help_of_each_command_of_tickets() {
 #[test]
 fn the_children_of_the_demo_are_not_in_the_help() {
     let help = Cli::command().render_long_help().to_string();
-    for hidden in ["demo-station", "demo-consumer", "bench-consumers"] {
+    for hidden in [
+        "demo-station",
+        "demo-consumer",
+        "demo-forecaster",
+        "demo-alert",
+        "bench-consumers",
+    ] {
         assert!(!help.contains(hidden), "{hidden} shows");
     }
 }

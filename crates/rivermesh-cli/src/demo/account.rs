@@ -7,9 +7,10 @@
 
 use std::collections::BTreeMap;
 
+use rivermesh_weather::Reading;
 use serde::Serialize;
 
-use super::{ranges::Ranges, weather::Reading, wire::Source};
+use super::{ranges::Ranges, wire::Source};
 
 /// One life of a station.
 #[derive(Debug, Clone)]
@@ -122,7 +123,9 @@ fn is_genuine(source: &Source, life: &Life, rows: &[Reading]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tally::Tally, super::weather::readings_of, *};
+    use rivermesh_weather::readings_of;
+
+    use super::{super::tally::Tally, *};
 
     const ROWS: usize = 20;
 

@@ -1,9 +1,10 @@
 //! What the parent knows of its children, put together from their reports. No I/O here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     account::Life,
+    rate::Rate,
     wire::{Position, Report, Source},
 };
 use crate::{
@@ -18,7 +19,8 @@ pub(super) struct Board {
     stations: BTreeMap<String, Station>,
     consumers: BTreeMap<String, Listener>,
     found: Vec<(String, String, u64)>,
-    told: usize,
+    /// Who has been told to have found all others.
+    told: BTreeSet<String>,
     discovery_us: Option<u64>,
     kill: Option<Kill>,
     first_item_us: Option<u64>,
@@ -70,27 +72,6 @@ pub(super) struct Kill {
     pub(super) first_us: BTreeMap<String, u64>,
 }
 
-/// A speed, from a count that is looked at now and then.
-#[derive(Debug, Default)]
-struct Rate {
-    seen: Option<(u64, u64)>,
-    per_second: f64,
-}
-
-impl Rate {
-    fn update(&mut self, count: u64, now_us: u64) {
-        match self.seen {
-            Some((then, before)) if now_us >= then + 400_000 => {
-                let seconds = (now_us - then) as f64 / 1e6;
-                self.per_second = count.saturating_sub(before) as f64 / seconds;
-                self.seen = Some((now_us, count));
-            }
-            Some(_) => {}
-            None => self.seen = Some((now_us, count)),
-        }
-    }
-}
-
 impl Board {
     /// A board for stations with their numbers of rows, and consumers.
     pub(super) fn new(stations: &[(&str, u64)], consumers: &[&str]) -> Self {
@@ -122,12 +103,20 @@ impl Board {
                 .map(|name| ((*name).to_owned(), Listener::default()))
                 .collect(),
             found: Vec::new(),
-            told: 0,
+            told: BTreeSet::new(),
             discovery_us: None,
             kill: None,
             first_item_us: None,
             last_item_us: 0,
         }
+    }
+
+    /// The same with other members, which are looked at as nodes only.
+    pub(super) fn with_members(mut self, names: &[&str]) -> Self {
+        for name in names {
+            self.member(name);
+        }
+        self
     }
 
     /// Takes a report; returns what is worth telling.
@@ -207,6 +196,8 @@ impl Board {
                     consumer.books = Some((sources, latency));
                 }
             }
+            // The outlook has these.
+            Report::Forecast { .. } => {}
         }
         news.extend(self.tell_found());
         news
@@ -231,17 +222,29 @@ impl Board {
         ))
     }
 
-    /// The discoveries that can be timed: from when both nodes were up.
+    /// What each has found once it has found all, timed from when both nodes were up.
     fn tell_found(&mut self) -> Vec<String> {
         let mut news = Vec::new();
-        while let Some((who, name, at_us)) = self.found.get(self.told) {
-            let ups = [who, name].map(|node| self.members.get(node).and_then(|m| m.up_us));
-            let [Some(own), Some(others)] = ups else {
-                break;
+        let ups = self.members.values().map(|member| member.up_us);
+        let ups: Option<Vec<u64>> = ups.collect();
+        for (who, own) in self.members.keys().zip(ups.unwrap_or_default()) {
+            let found = |name: &str| {
+                let mut found = self.found.iter();
+                found.find(|(a, b, _)| a == who && b == name)
             };
-            let after = micros(at_us.saturating_sub(own.max(others)));
-            news.push(format!("{who} found {name} in {after}"));
-            self.told += 1;
+            let others = self.members.iter().filter(|(name, _)| *name != who);
+            let times: Option<Vec<String>> = others
+                .map(|(name, other)| {
+                    let (_, _, at_us) = found(name)?;
+                    let after = at_us.saturating_sub(own.max(other.up_us?));
+                    Some(format!("{name} {}", micros(after)))
+                })
+                .collect();
+            if let Some(times) = times
+                && self.told.insert(who.clone())
+            {
+                news.push(format!("{who} found {}", times.join(", ")));
+            }
         }
         if self.discovery_us.is_none() && self.all_found() {
             let up = self
@@ -417,7 +420,7 @@ impl Board {
                 "{name:<8} sent     {:>7} of {:>6}  {:>7}/s   {}",
                 grouped(sent),
                 grouped(station.rows),
-                grouped(station.rate.per_second as u64),
+                grouped(station.rate.per_second()),
                 self.state(name),
             )
         });
@@ -427,7 +430,9 @@ impl Board {
             let latency = consumer.latency.map_or(String::new(), |latency| {
                 format!("p50 {}, p99 {}", micros(latency.p50), micros(latency.p99))
             });
+            // There is no room for more, and its items come from these.
             let rtt = self.members[name].rtt.iter();
+            let rtt = rtt.filter(|(peer, _)| self.stations.contains_key(peer));
             let rtt: Vec<_> = rtt
                 .map(|(peer, rtt)| format!("{peer} {}", micros(*rtt)))
                 .collect();
@@ -440,7 +445,7 @@ impl Board {
                 "{name:<8} received {:>7}  missed {:>3}  {:>7}/s   {latency}{rtt}",
                 grouped(received),
                 grouped(missed),
-                grouped(consumer.rate.per_second as u64),
+                grouped(consumer.rate.per_second()),
             )
         });
         let lines = stations.chain(consumers);

@@ -1,13 +1,18 @@
 //! What the children of the demo have in common.
 
-use std::{collections::HashSet, convert::Infallible, time::Duration};
+use std::{
+    collections::HashSet,
+    convert::Infallible,
+    time::{Duration, Instant},
+};
 
 use color_eyre::eyre::{Result, bail};
 use rivermesh::{Node, Snapshot, discovery};
-use tokio::time::interval;
+use tokio::{sync::mpsc, time::interval};
 
-use super::wire::Report;
+use super::wire::{Order, Report};
 use crate::{
+    args::Speed,
     family::say,
     latency::{micros_of, now_us},
 };
@@ -54,6 +59,43 @@ pub(super) async fn watch(node: &Node) -> Result<Infallible> {
             _ = beat.tick() => say(&rtts(&node.catalog()))?,
         }
     }
+}
+
+/// Waits until the parent says that it is over, or is gone.
+pub(super) async fn dismissal(orders: &mut mpsc::Receiver<Order>) {
+    while let Some(order) = orders.recv().await {
+        if order == Order::Finish {
+            return;
+        }
+    }
+}
+
+/// When a station sends what.
+#[derive(Debug)]
+pub(super) struct Pace {
+    start: Instant,
+    speed: Speed,
+}
+
+impl Pace {
+    /// The first one now.
+    pub(super) fn new(speed: Speed) -> Self {
+        let start = Instant::now();
+        Self { start, speed }
+    }
+
+    /// Waits until the item with this number, counted from 0, is due.
+    pub(super) async fn wait(&self, number: u64) {
+        if let Speed::PerSecond(rate) = self.speed {
+            let due = self.start + periods(rate, number as f64);
+            tokio::time::sleep_until(due.into()).await;
+        }
+    }
+}
+
+/// How long so many items take at a rate a second; at most a year.
+pub(super) fn periods(rate: f64, count: f64) -> Duration {
+    Duration::from_secs_f64((count / rate).clamp(0.0, 31_536_000.0))
 }
 
 fn rtts(catalog: &Snapshot) -> Report {

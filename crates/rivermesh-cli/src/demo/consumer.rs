@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use color_eyre::eyre::{Context, Result, bail};
 use rivermesh::{Event, Node};
+use rivermesh_weather::Reading;
 use tokio::{sync::mpsc, time::interval};
 
 use super::{
     child,
     tally::Tally,
-    weather::Reading,
     wire::{Order, Report},
 };
 use crate::{

@@ -60,6 +60,9 @@ impl Live {
     pub(super) fn show(&mut self, lines: &[String]) {
         match &mut self.kind {
             Kind::Table { all, rows } => {
+                for row in rows.drain(lines.len().min(rows.len())..) {
+                    all.remove(&row);
+                }
                 while rows.len() < lines.len() {
                     let row = ProgressBar::new_spinner();
                     if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
@@ -81,6 +84,13 @@ impl Live {
                     self.line(&format!("  {line}"));
                 }
             }
+        }
+    }
+
+    /// Leaves the state of a table standing, before another one is shown.
+    pub(super) fn keep(&self, lines: &[String]) {
+        for line in lines {
+            self.tell(&format!("  {line}"));
         }
     }
 

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use color_eyre::eyre::{Context, Result, bail};
+use rivermesh_weather::{Reading, STATIONS, readings_of};
 use tempfile::TempDir;
 use tokio::{
     sync::mpsc,
@@ -11,9 +12,10 @@ use tokio::{
 
 use super::{
     board::Board,
+    child::periods,
+    forecast::outlook::Outlook,
     live::Live,
     summary::Summary,
-    weather::{Reading, STATIONS, readings_of},
     wire::{Order, Report},
 };
 use crate::{
@@ -25,6 +27,10 @@ use crate::{
 /// The consumers.
 const CONSUMERS: [&str; 2] = ["alpha", "beta"];
 
+/// The processes of the second half, which are there from the beginning.
+const FORECASTER: &str = "forecaster";
+const ALERT: &str = "alert";
+
 /// The station that `--kill` kills.
 const VICTIM: &str = "JFK";
 
@@ -33,6 +39,10 @@ const DOWN: Duration = Duration::from_millis(300);
 
 /// When everything is sent and nothing more arrives for so long, what is missing is lost.
 const SETTLE: Duration = Duration::from_secs(5);
+
+/// In the second half nothing at all may move for so long, and ten periods of the stations. It is more than
+/// the forecaster waits for a silent station.
+const STUCK: Duration = Duration::from_secs(20);
 
 /// How long a child may take to hand in its books, and to leave.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -50,13 +60,15 @@ pub(crate) async fn run(args: &DemoArgs, verbose: u8) -> Result<bool> {
     let played = tokio::select! {
         played = stage.play() => played,
         () = sleep_until(deadline) => Err(color_eyre::eyre::eyre!(
-            "not finished within {:?}:\n{}", args.timeout, stage.board.lines().join("\n")
+            "not finished within {:?}:\n{}", args.timeout, stage.lines().join("\n")
         )),
         _ = tokio::signal::ctrl_c() => Err(color_eyre::eyre::eyre!("interrupted")),
     };
-    stage.live.show(&stage.board.lines());
+    let lines = stage.lines();
+    stage.live.show(&lines);
     let Stage {
         board,
+        outlook,
         live,
         mut crew,
         stations,
@@ -66,7 +78,7 @@ pub(crate) async fn run(args: &DemoArgs, verbose: u8) -> Result<bool> {
     let leaving = crew.values_mut().map(|kid| kid.dismiss(GOODBYE));
     futures::future::join_all(leaving).await;
     played?;
-    let summary = Summary::of(&board, &stations)?;
+    let summary = Summary::of(&board, &outlook, &stations)?;
     if args.json {
         println!("{}", serde_json::to_string(&summary)?);
     } else {
@@ -83,6 +95,7 @@ struct Stage {
     dir: TempDir,
     stations: Vec<(&'static str, Vec<Reading>)>,
     board: Board,
+    outlook: Outlook,
     live: Live,
     crew: BTreeMap<String, Kid>,
     send: mpsc::Sender<Said<Report>>,
@@ -134,7 +147,8 @@ impl Stage {
                 .prefix("rivermesh-demo-")
                 .tempdir()
                 .wrap_err("cannot make a folder for the demo's nodes to meet in")?,
-            board: Board::new(&rows, &CONSUMERS),
+            board: Board::new(&rows, &CONSUMERS).with_members(&[FORECASTER, ALERT]),
+            outlook: Outlook::new(&rows),
             stations,
             live: Live::new(args.json),
             crew: BTreeMap::new(),
@@ -148,6 +162,9 @@ impl Stage {
         for consumer in CONSUMERS {
             self.spawn(consumer, vec!["demo-consumer".to_owned()])?;
         }
+        let speed = format!("--speed={}", self.speed);
+        self.spawn(FORECASTER, vec!["demo-forecaster".to_owned(), speed])?;
+        self.spawn(ALERT, vec!["demo-alert".to_owned()])?;
         for (station, _) in self.stations.clone() {
             self.spawn_station(station, 0)?;
         }
@@ -164,11 +181,58 @@ impl Stage {
             } else if progress.1.elapsed() > SETTLE {
                 self.live
                     .tell("nothing more arrives, though not everything did");
-                break;
+                return self.collect().await;
             }
         }
         self.board.clock(now_us());
+        self.second_half().await?;
         self.collect().await
+    }
+
+    /// The stations send their hours again, out of order and late, until all is grouped and foretold.
+    async fn second_half(&mut self) -> Result<()> {
+        self.live.keep(&self.board.lines());
+        self.live.tell("");
+        self.live
+            .tell("now the same hours again, out of order and late, to the forecaster");
+        self.outlook.begin(now_us());
+        for (station, _) in &self.stations {
+            if let Some(kid) = self.crew.get_mut(*station) {
+                kid.order(&Order::SendAgain).await?;
+            }
+        }
+        let patience = STUCK
+            + match self.speed {
+                Speed::Max => Duration::ZERO,
+                Speed::PerSecond(rate) => periods(rate, 10.0),
+            };
+        let mut beat = interval(BEAT);
+        let mut progress = (0, Instant::now());
+        while !self.outlook.is_complete() {
+            tokio::select! {
+                Some(said) = self.said.recv() => self.on_said(said).await?,
+                _ = beat.tick() => self.on_beat()?,
+            }
+            if self.outlook.progress() != progress.0 {
+                progress = (self.outlook.progress(), Instant::now());
+            } else if progress.1.elapsed() > patience {
+                let lacking = self.outlook.lacking();
+                self.live
+                    .tell(&format!("the second half does not go on: {lacking}"));
+                break;
+            }
+        }
+        self.outlook.clock(now_us());
+        Ok(())
+    }
+
+    /// Where things stand, in the half that is on.
+    fn lines(&self) -> Vec<String> {
+        if self.outlook.has_begun() {
+            self.outlook.lines()
+        } else {
+            self.board.lines()
+        }
     }
 
     /// Asks the consumers for their books.
@@ -182,6 +246,7 @@ impl Stage {
         while !self.board.has_books() {
             tokio::select! {
                 Some(said) = self.said.recv() => {
+                    // Who has reported all may leave.
                     if let Some(report) = said.what.transpose()? {
                         self.report(&said.who, report);
                     }
@@ -210,14 +275,20 @@ impl Stage {
     }
 
     fn report(&mut self, who: &str, report: Report) {
-        for news in self.board.handle(who, report) {
+        let news = match report {
+            Report::Forecast { about } => Vec::from_iter(self.outlook.handle(who, about)),
+            report => self.board.handle(who, report),
+        };
+        for news in news {
             self.live.tell(&news);
         }
     }
 
     fn on_beat(&mut self) -> Result<()> {
         self.board.clock(now_us());
-        self.live.show(&self.board.lines());
+        self.outlook.clock(now_us());
+        let lines = self.lines();
+        self.live.show(&lines);
         if matches!(self.kill, KillPlan::BackAt(when) if Instant::now() >= when) {
             self.kill = KillPlan::None;
             let row = self.board.resume(VICTIM);

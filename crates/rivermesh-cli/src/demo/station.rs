@@ -6,15 +6,17 @@ use std::{
 };
 
 use color_eyre::eyre::{Context, Result};
-use rivermesh::{Condition, Node};
+use rivermesh::{Condition, Node, Producer};
+use rivermesh_weather::{Reading, readings_of};
+use tokio::sync::{Notify, mpsc};
 
 use super::{
-    child::{self, CONSUMER_TAG},
-    weather::{Reading, readings_of},
+    child::{self, CONSUMER_TAG, Pace},
+    forecast::again,
     wire::{Order, Report},
 };
 use crate::{
-    args::{DemoStationArgs, Speed},
+    args::DemoStationArgs,
     family::{orders, say},
     join,
     latency::now_us,
@@ -36,17 +38,47 @@ pub(crate) async fn run(args: &DemoStationArgs) -> Result<bool> {
     let readings = readings_of(&args.origin)?;
     let node = join::start(&args.net).await?;
     child::up(&node)?;
+    let go = Notify::new();
     let ended = tokio::select! {
-        produced = produce(args, &node, &readings) => produced,
+        sent = both_halves(args, &node, &readings, &go) => sent,
         watched = child::watch(&node) => watched.map(|_| ()),
-        _ = orders.recv() => Ok(()),
+        () = obey(&mut orders, &go) => Ok(()),
     };
     node.shutdown().await;
     ended.map(|()| true)
 }
 
-/// Sends the rows, then stays: consumers may still fetch what is kept.
-async fn produce(args: &DemoStationArgs, node: &Node, readings: &[Reading]) -> Result<()> {
+/// Hears when the second half begins; ends when the parent says so or is gone.
+async fn obey(orders: &mut mpsc::Receiver<Order>, go: &Notify) {
+    while let Some(Order::SendAgain) = orders.recv().await {
+        go.notify_one();
+    }
+}
+
+/// Sends the rows in order and, when told to, again as they come late; then stays, because consumers may
+/// still fetch what is kept.
+async fn both_halves(
+    args: &DemoStationArgs,
+    node: &Node,
+    readings: &[Reading],
+    go: &Notify,
+) -> Result<()> {
+    let producer = produce(args, node, readings).await?;
+    go.notified().await;
+    let rows = usize::try_from(args.end_row).unwrap_or(usize::MAX);
+    let rows = readings.get(..rows).unwrap_or(readings);
+    again::send(&args.origin, args.speed, node, rows).await?;
+    pending::<()>().await;
+    drop(producer);
+    Ok(())
+}
+
+/// Sends the rows in order. The stream is open for as long as its producer is kept.
+async fn produce(
+    args: &DemoStationArgs,
+    node: &Node,
+    readings: &[Reading],
+) -> Result<Producer<Reading>> {
     let listened = || Condition::at_least(args.consumers).tagged(CONSUMER_TAG);
     let producer = node
         .producer::<Reading>()
@@ -61,8 +93,8 @@ async fn produce(args: &DemoStationArgs, node: &Node, readings: &[Reading]) -> R
     producer.when(listened()).await;
     say(&Report::Online { at_us: now_us() })?;
 
-    let start = Instant::now();
-    let mut journal = (0_u64, start);
+    let pace = Pace::new(args.speed);
+    let mut journal = (0_u64, Instant::now());
     for row in args.first_row..args.end_row {
         if args.hold_row == Some(row) {
             say(&Report::Accepted {
@@ -71,10 +103,7 @@ async fn produce(args: &DemoStationArgs, node: &Node, readings: &[Reading]) -> R
             })?;
             pending::<()>().await;
         }
-        if let Speed::PerSecond(rate) = args.speed {
-            let due = start + Duration::from_secs_f64(journal.0 as f64 / rate);
-            tokio::time::sleep_until(due.into()).await;
-        }
+        pace.wait(journal.0).await;
         let Some(reading) = usize::try_from(row).ok().and_then(|row| readings.get(row)) else {
             break;
         };
@@ -95,5 +124,5 @@ async fn produce(args: &DemoStationArgs, node: &Node, readings: &[Reading]) -> R
         count: journal.0,
         done: true,
     })?;
-    pending().await
+    Ok(producer)
 }

@@ -3,12 +3,13 @@
 use std::{collections::BTreeMap, fmt};
 
 use color_eyre::eyre::Result;
+use rivermesh_weather::Reading;
 use serde::Serialize;
 
 use super::{
     account::{self, Count},
     board::Board,
-    weather::Reading,
+    forecast::{self, outlook::Outlook},
 };
 use crate::{
     latency::{Latency, Quantiles},
@@ -18,7 +19,7 @@ use crate::{
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 pub(super) struct Summary {
-    /// Whether every reading is accounted for, once, in order and unchanged.
+    /// Whether every reading is accounted for, once, in order and unchanged, and the second half is well.
     pub(super) ok: bool,
     /// Nodes, each a process.
     pub(super) nodes: usize,
@@ -37,6 +38,8 @@ pub(super) struct Summary {
     pub(super) rate_per_s: f64,
     /// The station that was killed.
     pub(super) kill: Option<KillSummary>,
+    /// The second half; nothing when it did not begin.
+    pub(super) forecast: Option<forecast::summary::Summary>,
     /// By station, over all consumers.
     pub(super) per_station: BTreeMap<String, StationSummary>,
     /// By consumer, over all stations.
@@ -85,7 +88,14 @@ impl Summary {
     ///
     /// # Errors
     /// When the weather file cannot be read.
-    pub(super) fn of(board: &Board, stations: &[(&str, Vec<Reading>)]) -> Result<Self> {
+    pub(super) fn of(
+        board: &Board,
+        outlook: &Outlook,
+        stations: &[(&str, Vec<Reading>)],
+    ) -> Result<Self> {
+        let forecast = outlook
+            .has_begun()
+            .then(|| forecast::summary::Summary::of(outlook, stations));
         let lives = board.lives();
         let (mut total, mut strays) = (Count::default(), 0);
         let mut latency = Latency::default();
@@ -124,7 +134,7 @@ impl Summary {
         }
         let seconds = board.streaming_us() as f64 / 1e6;
         Ok(Self {
-            ok: total.is_clean() && strays == 0,
+            ok: total.is_clean() && strays == 0 && forecast.as_ref().is_some_and(|half| half.ok),
             nodes: board.nodes(),
             produced: stations.iter().map(|(_, rows)| rows.len() as u64).sum(),
             total,
@@ -146,6 +156,7 @@ impl Summary {
                         .map(|(last, up)| millis(last.saturating_sub(up))),
                 }
             }),
+            forecast,
             per_station,
             per_consumer,
         })
@@ -205,7 +216,10 @@ impl fmt::Display for Summary {
                 None => write!(f, "it was not consumed again")?,
             }
         }
-        Ok(())
+        match &self.forecast {
+            Some(half) => write!(f, "\n\n{half}"),
+            None => write!(f, "\n\nthe second half did not begin"),
+        }
     }
 }
 
@@ -215,8 +229,14 @@ fn millis(micros: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use rivermesh_weather::readings_of;
+
     use super::{
-        super::{tally::Tally, weather::readings_of, wire::Report},
+        super::{
+            forecast::wire::{Alerts, Books, OfStation, Word},
+            tally::Tally,
+            wire::Report,
+        },
         *,
     };
 
@@ -236,7 +256,38 @@ mod tests {
             board.handle(consumer, Report::Final { sources, latency });
         }
         assert!(board.has_books());
-        Summary::of(&board, &[("EWR", rows)]).unwrap()
+        Summary::of(&board, &second_half(&rows), &[("EWR", rows)]).unwrap()
+    }
+
+    /// A second half in which every hour of the one station is grouped and foretold.
+    fn second_half(rows: &[Reading]) -> Outlook {
+        let mut outlook = Outlook::new(&[("EWR", 10)]);
+        outlook.begin(0);
+        let (mut books, mut own) = (Books::default(), OfStation::default());
+        for reading in rows {
+            let hour = reading.at_secs / 3600;
+            own.grouped.insert(hour, hour + 1);
+            own.digest = own.digest.wrapping_add(reading.digest(hour));
+            books.hours.insert(hour, hour + 1);
+        }
+        books.stations.insert("EWR".into(), own);
+        let (count, behind, done) = (10, 0, true);
+        outlook.handle(
+            "EWR",
+            Word::Sent {
+                count,
+                behind,
+                done,
+            },
+        );
+        outlook.handle("forecaster", Word::ForecastBooks(books));
+        let filtered = 10;
+        let alerts = Alerts {
+            filtered,
+            ..Alerts::default()
+        };
+        outlook.handle("alert", Word::AlertBooks(alerts));
+        outlook
     }
 
     #[test]
@@ -257,6 +308,7 @@ mod tests {
             "kill",
             "per_station",
             "per_consumer",
+            "forecast",
         ] {
             assert!(json.get(field).is_some(), "{field} is missing");
         }
@@ -266,6 +318,7 @@ mod tests {
         assert_eq!(json["kill"], serde_json::Value::Null);
         assert_eq!(json["per_consumer"]["alpha"]["delivered"], 10);
         assert_eq!(json["per_station"]["EWR"]["lives"], 1);
+        assert_eq!(json["forecast"]["grouped"], 10);
     }
 
     #[test]
@@ -283,7 +336,20 @@ mod tests {
         let mut rows = readings_of("EWR").unwrap();
         rows.truncate(10);
         let board = Board::new(&[("EWR", 10)], &["alpha"]);
-        let summary = Summary::of(&board, &[("EWR", rows)]).unwrap();
+        let half = second_half(&rows);
+        let summary = Summary::of(&board, &half, &[("EWR", rows)]).unwrap();
         assert_eq!((summary.ok, summary.total.unaccounted), (false, 10));
+    }
+
+    #[test]
+    fn without_its_second_half_a_run_is_not_well() {
+        let board = Board::new(&[], &[]);
+        let summary = Summary::of(&board, &Outlook::new(&[]), &[]).unwrap();
+        assert!(!summary.ok && summary.forecast.is_none());
+        assert!(
+            summary
+                .to_string()
+                .ends_with("the second half did not begin")
+        );
     }
 }

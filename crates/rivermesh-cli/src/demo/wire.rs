@@ -1,9 +1,13 @@
 //! What the processes of the demo tell each other: JSON lines on stdin and stdout.
 
+use color_eyre::eyre::Result;
 use serde::{Deserialize, Serialize};
 
-use super::ranges::Ranges;
-use crate::latency::{Counts, Quantiles};
+use super::{forecast::wire::Word, ranges::Ranges};
+use crate::{
+    family::say,
+    latency::{Counts, Quantiles},
+};
 
 /// From the parent to a child. The end of its stdin means to the child that it must exit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,6 +15,8 @@ use crate::latency::{Counts, Quantiles};
 pub(super) enum Order {
     /// To a consumer: report everything, then leave. To a station: leave.
     Finish,
+    /// To a station: send the hours again, out of order and late.
+    SendAgain,
 }
 
 /// From a child to the parent. Times are microseconds since 1970, nodes are ids in full.
@@ -54,6 +60,16 @@ pub(super) enum Report {
         sources: Vec<Source>,
         latency: Counts,
     },
+    /// Of the second half.
+    Forecast { about: Word },
+}
+
+/// Reports something of the second half to the parent.
+///
+/// # Errors
+/// When the parent is gone.
+pub(super) fn tell(about: Word) -> Result<()> {
+    say(&Report::Forecast { about })
 }
 
 /// Where a consumer stands in one epoch.
@@ -78,6 +94,6 @@ pub(super) struct Source {
     pub(super) duplicates: u64,
     /// Items that came after a later one.
     pub(super) out_of_order: u64,
-    /// The wrapping sum of [`super::weather::Reading::digest`] over the items received.
+    /// The wrapping sum of [`rivermesh_weather::Reading::digest`] over the items received.
     pub(super) digest: u64,
 }

@@ -178,7 +178,7 @@ fn what_does_not_fit_later_is_text_and_counted() {
 
 #[test]
 fn the_shipped_weather_reads_as_typed_rows() {
-    let source = Cursor::new(crate::demo::WEATHER_GZ);
+    let source = Cursor::new(rivermesh_weather::WEATHER_GZ);
     let mut input = Input::from_source(Box::new(source), None, 1000).unwrap();
     assert_eq!(input.format(), InputFormat::Csv);
     let Some(Ok(Item::Json(first))) = input.next().unwrap() else {

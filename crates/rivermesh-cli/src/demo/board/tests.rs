@@ -45,17 +45,11 @@ fn discovery_is_timed_from_when_both_were_up() {
     // The report that alpha is up may arrive after the report that it was found.
     assert!(board.handle("EWR", found("alpha", 1_030_000)).is_empty());
     let news = board.handle("alpha", up(1_020_000));
-    assert!(
-        news.contains(&"EWR found alpha in 10.0 ms".to_owned()),
-        "{news:?}"
-    );
+    assert_eq!(news.len(), 1, "not all are up: {news:?}");
     board.handle("beta", up(1_025_000));
-    for (who, name) in [
-        ("EWR", "beta"),
-        ("alpha", "EWR"),
-        ("alpha", "beta"),
-        ("beta", "EWR"),
-    ] {
+    let news = board.handle("EWR", found("beta", 1_031_000));
+    assert_eq!(news, ["EWR found alpha 10.0 ms, beta 6.0 ms"]);
+    for (who, name) in [("alpha", "EWR"), ("alpha", "beta"), ("beta", "EWR")] {
         board.handle(who, found(name, 1_031_000));
     }
     assert_eq!(board.discovery_us(), None);
@@ -183,4 +177,11 @@ fn a_member_that_is_not_ours_is_ignored() {
             .handle("EWR", Report::Rtt { peers: vec![] })
             .is_empty()
     );
+}
+
+#[test]
+fn other_members_are_nodes_and_no_consumers() {
+    let board = board().with_members(&["forecaster", "alert"]);
+    assert_eq!((board.nodes(), board.consumers().count()), (5, 2));
+    assert_eq!(board.lines().len(), 3);
 }

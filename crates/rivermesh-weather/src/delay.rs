@@ -11,7 +11,7 @@ pub struct Delays {
     pub delayed_percent: u64,
     /// The greatest ordinary delay.
     pub up_to_hours: u64,
-    /// Of ten thousand readings, so many are delayed by a day beyond that.
+    /// Of ten thousand readings, so many are delayed by a day beyond that: too late for their hour.
     pub lost_for_a_day: u64,
 }
 

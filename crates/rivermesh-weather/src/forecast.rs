@@ -1,6 +1,9 @@
 //! What is foretold from the grouped hours. The rules are simple, and no meteorology.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    hash::{DefaultHasher, Hasher},
+};
 
 use rivermesh::Datum;
 use serde::{Deserialize, Serialize};
@@ -9,6 +12,9 @@ use super::Group;
 
 /// How many hours the trend looks back.
 const HOURS: usize = 6;
+
+/// What the alert node asks for. The forecaster's node evaluates it: no other prediction travels.
+pub const RAIN_ALERT: &str = "rain > 0.97";
 
 /// What is foretold after an hour.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Datum)]
@@ -24,6 +30,26 @@ pub struct Prediction {
     pub trend: Option<f64>,
     /// How likely rain is by humidity, pressure and its change: from 0 to 1.
     pub rain: Option<f64>,
+}
+
+impl Prediction {
+    /// What [`RAIN_ALERT`] says, decided here.
+    pub fn is_alert(&self) -> bool {
+        self.rain.is_some_and(|rain| rain > 0.97)
+    }
+
+    /// A hash of the content, the same in all processes of one build.
+    pub fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.at_secs);
+        for station in &self.missing {
+            hasher.write(station.as_bytes());
+        }
+        for number in [self.temp, self.trend, self.rain] {
+            hasher.write_u64(number.map_or(u64::MAX, f64::to_bits));
+        }
+        hasher.finish()
+    }
 }
 
 /// Remembers the last hours and foretells from them.

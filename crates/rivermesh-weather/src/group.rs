@@ -14,8 +14,8 @@ use super::{HOUR, Reading, STATIONS};
 /// One hour with the reading of each station that has one, and the names of those that have not.
 pub type Group = Window<String, Option<(EventTime, Reading)>>;
 
-/// How long a station may be silent before the others go on without it.
-const SILENT: Duration = Duration::from_secs(10);
+/// How long a station that sends as fast as it can may be silent before the others go on without it.
+pub const SILENT: Duration = Duration::from_secs(10);
 
 /// How many hours are open at once: how far one station may be ahead of another while the readings
 /// of a whole year are on the way as fast as they can.
@@ -34,16 +34,18 @@ pub struct Grouped {
     pub stats: Reader,
 }
 
-/// Groups readings hour by hour. A reading may come `lateness` after a later one of its station.
+/// Groups readings hour by hour. A reading may come `lateness` after a later one of its station. The others
+/// go on without a station that has been silent for `silent`, by tokio's clock.
 /// Both streams must be read, or the hours wait for room among the late readings.
 pub fn group(
     readings: impl Stream<Item = Reading> + Send + 'static,
     lateness: Duration,
+    silent: Duration,
 ) -> Grouped {
     let (side, output) = flow::side(1024, Full::Block);
     let mut late = vec![output];
     let config = window::Config::default()
-        .idle(SILENT)
+        .idle(silent)
         .emit_empty(EMPTY_HOURS);
     let config = config.max_windows(AHEAD_HOURS);
     let station = |reading: &Reading| reading.station.clone();
