@@ -430,17 +430,12 @@ impl Board {
             let latency = consumer.latency.map_or(String::new(), |latency| {
                 format!("p50 {}, p99 {}", micros(latency.p50), micros(latency.p99))
             });
-            // There is no room for more, and its items come from these.
             let rtt = self.members[name].rtt.iter();
-            let rtt = rtt.filter(|(peer, _)| self.stations.contains_key(peer));
-            let rtt: Vec<_> = rtt
-                .map(|(peer, rtt)| format!("{peer} {}", micros(*rtt)))
-                .collect();
-            let rtt = if rtt.is_empty() {
-                String::new()
-            } else {
-                format!("  rtt {}", rtt.join(", "))
-            };
+            let stations = rtt.filter(|(peer, _)| self.stations.contains_key(peer));
+            let rtt = stations
+                .map(|(_, rtt)| *rtt)
+                .max()
+                .map_or(String::new(), |rtt| format!("   rtt up to {}", micros(rtt)));
             format!(
                 "{name:<8} received {:>7}  missed {:>3}  {:>7}/s   {latency}{rtt}",
                 grouped(received),

@@ -158,6 +158,25 @@ impl Running {
         }
     }
 
+    /// Kills a process that it has started, known by a word of its command line.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn kill_child(&self, with: &str) {
+        let parent = format!("PPid:\t{}", self.child.id());
+        let read = |pid: &Path, file: &str| std::fs::read(pid.join(file)).unwrap_or_default();
+        let has = |text: Vec<u8>, line: &str| {
+            let text = String::from_utf8_lossy(&text).replace('\0', "\n");
+            text.lines().any(|one| one == line)
+        };
+        let processes = std::fs::read_dir("/proc").unwrap();
+        let mut processes = processes.map(|entry| entry.unwrap().path());
+        let child = processes
+            .find(|pid| has(read(pid, "status"), &parent) && has(read(pid, "cmdline"), with));
+        let child = child.unwrap();
+        let pid = child.file_name().unwrap();
+        let sent = Command::new("kill").arg("-KILL").arg(pid).status();
+        assert!(sent.unwrap().success());
+    }
+
     /// Asks it to end, as Ctrl-C does.
     #[cfg(unix)]
     pub(crate) fn interrupt(&self) {

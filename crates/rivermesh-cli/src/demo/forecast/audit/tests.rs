@@ -4,7 +4,7 @@ use futures::{StreamExt, stream};
 use rivermesh_weather::{Delays, Prediction, STATIONS, delayed, group, readings_of};
 
 use super::*;
-use crate::demo::forecast::{desk::Desk, wire::Word};
+use crate::demo::forecast::{again, desk::Desk, wire::Word};
 
 type Truth = Vec<(&'static str, Vec<Reading>)>;
 
@@ -19,13 +19,13 @@ fn truth() -> Truth {
 
 /// What the forecaster and the alert node would write down; many readings are too late.
 async fn scene(truth: &Truth) -> (Vec<Word>, Books, Alerts) {
-    let delays = Delays {
-        lost_for_a_day: 200,
-        ..Delays::new(7)
-    };
-    let coming = truth
-        .iter()
-        .map(|(_, rows)| stream::iter(delayed(rows, delays)));
+    let coming = truth.iter().map(|(station, rows)| {
+        let delays = Delays {
+            lost_for_a_day: 200,
+            ..again::delays(station)
+        };
+        stream::iter(delayed(rows, delays))
+    });
     let coming = stream::select_all(coming);
     let hour = Duration::from_secs(3600);
     let grouped = group(coming, hour * 6, Duration::from_secs(10));
