@@ -15,8 +15,7 @@ use crate::{
     args::ExplainArgs,
     catalog::short,
     failure::{Usage, in_one_line},
-    join::{self, called},
-    ticket,
+    join, ticket,
 };
 
 /// Times that a producer that refuses is asked again: one that asks for a short round-trip time has to
