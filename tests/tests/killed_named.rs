@@ -3,6 +3,8 @@
 //!
 //! `RIVERMESH_KILLS` says how often; 3 by default.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 use std::path::Path;
 
 use rivermesh::{Condition, Node, SecretKey, producer::Named};
