@@ -15,9 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use rivermesh::{
-    Condition, Consumer, Lag, LagSet, Node, consumer, producer::Named, store::Config,
-};
+use rivermesh::{Condition, Consumer, Lag, LagSet, Node, consumer, producer::Named, store::Config};
 use rivermesh_bench::node;
 use tokio::task::JoinSet;
 

@@ -71,6 +71,8 @@ async fn deliver(
 /// Each item is for one consumer. Filters that are looked up, and filters that are evaluated.
 fn filtered(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime starts");
+    // Streams begin tasks.
+    let _guard = runtime.enter();
     let mut group = criterion.benchmark_group("filtered");
     group
         .sample_size(10)
@@ -160,6 +162,7 @@ fn measure<T: Datum>(
 /// What was kept, to one consumer that comes late: from its subscription to the last item.
 fn replayed(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime starts");
+    let _guard = runtime.enter();
     for size in [256, 4096] {
         let (home, away) = runtime.block_on(pair(&format!("{size}")));
         let producer = home
@@ -176,6 +179,22 @@ fn replayed(criterion: &mut Criterion) {
             consumer.build().expect("the name is good")
         });
     }
+    let (home, away) = runtime.block_on(pair("disk"));
+    let folder = tempfile::tempdir().expect("there is room");
+    let producer = home
+        .producer::<Bytes>()
+        .online_when(Condition::always())
+        .log_bytes(64 << 10)
+        .durable(folder.path())
+        .build()
+        .expect("the stream is new");
+    let filling = fill(&producer, |_| Bytes::from(vec![7; 256]), 256);
+    let items = runtime.block_on(filling);
+    let name = "earliest-from-disk/256-bytes";
+    measure(criterion, &runtime, name, (KEPT, items), || {
+        let consumer = away.consumer::<Bytes>().start(Start::Earliest);
+        consumer.build().expect("the name is good")
+    });
     let (home, away) = runtime.block_on(pair("keys"));
     let kept = Retention::new().bytes(2 * KEPT).newest_per_key();
     let producer = home
