@@ -222,9 +222,10 @@ impl Arena {
         assert_eq!(sent, "sent");
     }
 
-    /// Lets the victim produce items of its guarded stream without end.
-    pub async fn stream(&mut self) {
-        let answer = self.ask("stream").await;
+    /// Lets the victim produce items of its guarded stream until this time, in microseconds since 1970,
+    /// and until nobody consumes them.
+    pub async fn stream(&mut self, until_us: u64) {
+        let answer = self.ask(&format!("stream {until_us}")).await;
         assert_eq!(answer, "streaming");
     }
 

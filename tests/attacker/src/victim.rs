@@ -8,7 +8,7 @@
 //! | `send N` | produces so many items of [`DOWN`] | the number after the last |
 //! | `cover N` | waits until it has all of [`UP`] below this number | `covered` |
 //! | `guarded N` | produces so many items of [`GUARDED`], without waiting | `sent` |
-//! | `stream` | produces items of [`GUARDED`] without end, each of which begins with the time in microseconds since 1970, little endian | `streaming` |
+//! | `stream T` | keeps its threads busy, and produces items of [`GUARDED`] all the while, until this time and until nobody consumes them; times are in microseconds since 1970, and each item is the time, little endian | `streaming` |
 //! | `report` | | a [`Report`] |
 //! | `peer ID` | looks into its catalog | a [`Seen`], or `null` |
 //! | `end` | closes its journals | `ended` |
@@ -90,6 +90,8 @@ pub struct Report {
     pub catalog: usize,
     /// Who consumes [`GUARDED`].
     pub guarded: Vec<NodeId>,
+    /// When the last item was sent by `stream`, in microseconds since 1970; 0 if none was.
+    pub streamed_us: u64,
     /// What came of the bait.
     pub bait: Counts,
 }

@@ -1,8 +1,13 @@
 //! The node under attack, see [`rivermesh_attacker::victim`].
 
 use std::{
+    future::poll_fn,
     io::{BufRead, Write},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Poll,
     time::Duration,
 };
 
@@ -21,9 +26,9 @@ use rivermesh_tests::{
 };
 use tokio::sync::mpsc;
 
-/// Tasks that stream at the same time, and items that each of them sends before it rests.
-const STREAMERS: usize = 4;
-const BURST: u32 = 50;
+/// Tasks that stream at the same time, and how long each of them computes between two items.
+const STREAMERS: usize = 2;
+const STREAM_US: u64 = 100;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -88,6 +93,8 @@ struct Victim {
     recorder: Option<Recorder>,
     guarded: Producer<Bytes>,
     counts: Arc<Mutex<Counts>>,
+    /// When the last item was streamed.
+    streamed: Arc<AtomicU64>,
     /// Consumed, and never read.
     _stuck: Option<Consumer<Bait>>,
 }
@@ -134,6 +141,7 @@ impl Victim {
             recorder: Some(recorder),
             guarded,
             counts,
+            streamed: Arc::default(),
             _stuck: stuck,
         })
     }
@@ -170,7 +178,8 @@ impl Victim {
             }
             "stream" => {
                 for _ in 0..STREAMERS {
-                    tokio::spawn(stream(self.guarded.clone()));
+                    let (guarded, streamed) = (self.guarded.clone(), Arc::clone(&self.streamed));
+                    tokio::spawn(stream(guarded, rest.parse()?, streamed));
                 }
                 "streaming".to_owned()
             }
@@ -190,6 +199,7 @@ impl Victim {
         Report {
             catalog: self.node.catalog().len(),
             guarded: consumers.iter().map(|one| one.peer).collect(),
+            streamed_us: self.streamed.load(Ordering::Relaxed),
             bait: *self.counts.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
@@ -226,16 +236,30 @@ fn guarded(node: &Node, settings: &Settings) -> Result<Producer<Bytes>, Failure>
     Ok(guarded.build().map_err(|error| error.to_string())?)
 }
 
-/// Sends what the time is, without end; a little between two bursts is left to everybody else.
-async fn stream(guarded: Producer<Bytes>) {
-    loop {
-        for _ in 0..BURST {
-            let item = Bytes::from(now_us().to_le_bytes().repeat(8));
-            if guarded.send(item).await.is_err() {
-                return;
-            }
+/// Sends what the time is, and rests no moment. It gives way to other tasks without looking at timers, as a
+/// program does that has much to do: so whoever sleeps is late.
+async fn stream(guarded: Producer<Bytes>, until_us: u64, streamed_us: Arc<AtomicU64>) {
+    let mut last_us = 0;
+    while last_us < until_us || !guarded.consumers().is_empty() {
+        let begun_us = now_us();
+        while now_us() < begun_us + STREAM_US {
+            std::hint::spin_loop();
         }
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        last_us = now_us();
+        let item = Bytes::copy_from_slice(&last_us.to_le_bytes());
+        if guarded.send(item).await.is_err() {
+            return;
+        }
+        streamed_us.fetch_max(last_us, Ordering::Relaxed);
+        let mut gave_way = false;
+        let give_way = poll_fn(|context| {
+            if std::mem::replace(&mut gave_way, true) {
+                return Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            Poll::Pending
+        });
+        give_way.await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use iroh::endpoint::SendStream;
 use rivermesh_attacker::victim::{GUARDED, Settings};
 use rivermesh_proto::{
     Fingerprint, StreamName,
@@ -9,8 +10,11 @@ use rivermesh_proto::{
     filter::FilterSource,
     subscribe::{Lag, Refusal, Reply, Subscribe, Update},
 };
-use rivermesh_tests::raw::{self, Attacker, Claim, gossip, request, reset_with};
-use tokio::time::Instant;
+use rivermesh_tests::{
+    cluster::DEADLINE,
+    raw::{self, Attacker, Claim, gossip, request, reset_with},
+};
+use tokio::time::{Instant, timeout};
 
 use crate::arena;
 
@@ -60,6 +64,7 @@ async fn a_tag_that_is_removed_ends_the_subscription() {
     let told = raw::broadcast(&network, news.as_bytes());
     gossip.write_all(&told).await.unwrap();
     arena.reports(|report| report.guarded.is_empty()).await;
+    given_up(&send).await;
     assert_eq!(reset_with(&mut recv).await, Code::Revoked);
     // Not with what it was entitled by, on this connection or another one.
     let refused = Reply::Refused(Refusal::NotAdmitted);
@@ -71,6 +76,13 @@ async fn a_tag_that_is_removed_ends_the_subscription() {
     assert_eq!(raw::subscribe(&again, &request(GUARDED)).await.1, refused);
     assert!(arena.seen(id).await.unwrap().tags.is_empty());
     arena.finish().await;
+}
+
+/// Waits until the victim serves a subscription no more, without reading anything of it: its side
+/// listens as long as it serves.
+pub(crate) async fn given_up(send: &SendStream) {
+    let stopped = timeout(DEADLINE, send.stopped()).await;
+    stopped.expect("still served").unwrap();
 }
 
 /// Who is not admitted is told the same of a stream that is there and of one that is not,

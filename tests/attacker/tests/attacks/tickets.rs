@@ -25,7 +25,7 @@ use rivermesh_tests::{
 };
 use tokio::time::{Instant, timeout};
 
-use crate::{arena, bytes::serve_showing};
+use crate::{admission::given_up, arena, bytes::serve_showing};
 
 /// How often an attacker shows what is not good.
 const TRIES: usize = 100;
@@ -241,6 +241,7 @@ async fn an_expired_ticket_is_not_kept_alive_by_not_reading() {
     }
     cut(&mut arena).await;
     assert!(now_s() >= ticket.terms().expires_s, "cut before its time");
+    given_up(&send).await;
     assert_eq!(reset_with(&mut recv).await, Code::Revoked);
     assert_eq!(tries(&connection, &ticket).await, [REFUSED]);
     assert_eq!(tries(&connection, &over).await, [REFUSED]);
@@ -262,7 +263,7 @@ async fn a_revoked_ticket_is_worth_nothing() {
         ..ticket.terms().clone()
     };
     let on = behind(&ticket, attacker.secret(), &on);
-    let (_send, mut recv) = subscribed(&connection, &ticket).await;
+    let (send, mut recv) = subscribed(&connection, &ticket).await;
     arena.reports(|report| !report.guarded.is_empty()).await;
     arena.guarded(2000).await;
     let numbered = |number| Revoking {
@@ -276,6 +277,7 @@ async fn a_revoked_ticket_is_worth_nothing() {
     let list = authority.revoke(revoking).unwrap();
     assert_eq!(arena.honest().revoke(list), Ok(true));
     cut(&mut arena).await;
+    given_up(&send).await;
     assert_eq!(reset_with(&mut recv).await, Code::Revoked);
     let attack = async {
         // An older list of the authority; a newer one in its name, whose signature is not its own,
