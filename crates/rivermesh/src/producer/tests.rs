@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{Condition, Datum, Filters, Key, SecretKey, task::Tasks};
 
+mod lease;
 mod table;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Datum)]
