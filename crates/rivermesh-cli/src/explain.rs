@@ -64,6 +64,13 @@ pub(crate) async fn run(args: &ExplainArgs) -> Result<bool> {
     let stream = StreamName::new(&args.stream).map_err(|error| Usage(in_one_line(&error)))?;
     let ticket = args.ticket.as_deref().map(ticket::ticket).transpose()?;
     let node = join::start(&args.net).await?;
+    if let Some(wrong) = ticket
+        .as_ref()
+        .and_then(|ticket| ticket::not_for(&node, ticket))
+    {
+        node.shutdown().await;
+        return Err(Usage(wrong).into());
+    }
     tokio::time::sleep(args.wait).await;
     let report = ask(&node, &args.node, &stream, ticket.map(Credential::from)).await;
     let network = node.network_name().to_owned();

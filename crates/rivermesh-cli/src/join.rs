@@ -18,7 +18,7 @@ use crate::{
 const KEY_VARIABLE: &str = "RIVERMESH_NETWORK_KEY";
 
 /// The network that is joined when none is named.
-const DEFAULT_NETWORK: &str = "default";
+pub(crate) const DEFAULT_NETWORK: &str = "default";
 
 /// Starts a node as the flags say.
 ///

@@ -46,8 +46,9 @@ Examples:
 
 pub(super) const EXPLAIN: &str = "\
 Each producer of the stream is asked. One tells only whom it would let subscribe; of another node than
-the one that asks it tells neither the filter nor the address. The exit code is 1 when the node does
-not receive the stream from every producer.
+the one that asks it tells neither the filter nor the address. Ask with a key of your own: a node that
+runs with the same key at the same time would lose its connections. The exit code is 1 when the node
+does not receive the stream from every producer.
 
 Examples:
   rivermesh explain bee weather/jfk

@@ -24,7 +24,7 @@ pub(crate) enum KeyCommand {
 /// What to do with a ticket.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TicketCommand {
-    /// Print the id of an authority, for --require-authority; its key is made if need be
+    /// Print the id of an authority, for --require-authority; its key is made if there is none
     Authority {
         /// File with the authority's key
         key: PathBuf,
@@ -35,7 +35,8 @@ pub(crate) enum TicketCommand {
     Delegate(DelegateArgs),
     /// Say what a ticket allows, to whom, until when, through whom
     Inspect(InspectArgs),
-    /// Revoke tickets by an authority: write the list of what is revoked, and tell the network
+    /// Revoke tickets by an authority: write the list of what is revoked, and tell the network.
+    /// Without anything to revoke, tell it of the list as it is
     Revoke(Box<RevokeArgs>),
 }
 
@@ -67,7 +68,13 @@ pub(crate) struct IssueArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) authority: PathBuf,
     /// Network that the ticket counts in
-    #[arg(long, value_name = "NAME", default_value = "default")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "default",
+        env = "RIVERMESH_NETWORK",
+        hide_env_values = true
+    )]
     pub(crate) network: String,
     #[command(flatten)]
     pub(crate) grant: GrantArgs,
@@ -89,8 +96,16 @@ pub(crate) struct InspectArgs {
     /// Ticket or revocation list, or @FILE to read it from a file
     pub(crate) ticket: String,
     /// Network that it should count in, by name
-    #[arg(long, value_name = "NAME")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "RIVERMESH_NETWORK",
+        hide_env_values = true
+    )]
     pub(crate) network: Option<String>,
+    /// File with a list of revoked tickets to look the ticket up in; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub(crate) revoked: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

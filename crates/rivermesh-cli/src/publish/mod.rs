@@ -78,7 +78,7 @@ async fn publish<T: Datum + FromItem>(
     if let Some(verifier) = ticket::verifier(&args.entitle)? {
         builder = builder.require_ticket(verifier);
     }
-    if let Some(provider) = ticket::provider(&args.entitle)? {
+    if let Some(provider) = ticket::provider(&args.entitle, node)? {
         builder = builder.ticket_provider(provider);
     }
     let producer = builder

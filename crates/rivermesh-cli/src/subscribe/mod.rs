@@ -59,7 +59,7 @@ async fn print(args: &SubArgs, node: &Node) -> Result<()> {
     if let Some(verifier) = ticket::verifier(&args.entitle)? {
         builder = builder.require_ticket(verifier);
     }
-    if let Some(provider) = ticket::provider(&args.entitle)? {
+    if let Some(provider) = ticket::provider(&args.entitle, node)? {
         builder = builder.ticket_provider(provider);
     }
     let mut consumer = builder.build().map_err(|error| match error {

@@ -10,17 +10,30 @@ use rivermesh::{
 
 use crate::{
     failure::{Usage, in_one_line},
+    join::DEFAULT_NETWORK,
     text::plural,
 };
 
 /// What a ticket or a revocation list says, and whether it is good: rightly signed, in its time, and
-/// of the network that was named.
-pub(super) fn describe(text: &str, network: Option<&str>, now_s: u64) -> Result<(String, bool)> {
+/// of the network that was named, and on none of these lists.
+pub(super) fn describe(
+    text: &str,
+    (network, revoked): (Option<&str>, &[RevocationList]),
+    now_s: u64,
+) -> Result<(String, bool)> {
     if let Ok(list) = text.parse::<RevocationList>() {
         return Ok(list_in_words(&list, network));
     }
     match text.parse::<Ticket>() {
-        Ok(ticket) => Ok(ticket_in_words(&ticket, network, now_s)),
+        Ok(ticket) => {
+            let (mut text, mut good) = ticket_in_words(&ticket, network, now_s);
+            for list in revoked.iter().filter(|list| list.covers(&ticket)) {
+                let number = list.revoking().number;
+                text += &format!("revoked  BY LIST {number} of its authority\n");
+                good = false;
+            }
+            Ok((text, good))
+        }
         Err(error) => {
             let why = in_one_line(&error);
             Err(Usage(format!("neither a ticket nor a revocation list: {why}")).into())
@@ -107,7 +120,13 @@ fn list_in_words(list: &RevocationList, network: Option<&str>) -> (String, bool)
 
 fn network_in_words(network: NetworkId, named: Option<&str>) -> (String, bool) {
     match named {
-        None => (format!("the network with id {network}"), true),
+        None if NetworkId::of(DEFAULT_NETWORK) == network => {
+            (format!("the network {DEFAULT_NETWORK:?}"), true)
+        }
+        None => (
+            format!("the network with id {network}; --network checks its name"),
+            true,
+        ),
         Some(name) if NetworkId::of(name) == network => (format!("the network {name:?}"), true),
         Some(name) => (
             format!("ANOTHER network than {name:?}, with id {network}"),

@@ -42,20 +42,25 @@ pub(crate) fn key(command: &KeyCommand) -> Result<bool> {
 /// When a file cannot be read, or what was asked for makes no ticket.
 pub(crate) async fn run(command: &TicketCommand) -> Result<bool> {
     match command {
-        TicketCommand::Authority { key } => {
-            let key = if key.exists() {
-                read_key(key)?
-            } else {
-                node::make_key(key).wrap_err("no key was made")?
-            };
-            println!("{}", key.public());
-            Ok(true)
-        }
+        TicketCommand::Authority { key } => authority(key),
         TicketCommand::Issue(args) => issue(args),
         TicketCommand::Delegate(args) => delegate(args),
         TicketCommand::Inspect(args) => inspected(args),
         TicketCommand::Revoke(args) => revoke::run(args).await,
     }
+}
+
+fn authority(file: &Path) -> Result<bool> {
+    let key = if file.exists() {
+        read_key(file)?
+    } else {
+        let key = node::make_key(file).wrap_err("no key was made")?;
+        // A slip in the name of a file makes an authority that nobody trusts.
+        eprintln!("a new authority: its key is in {}", file.display());
+        key
+    };
+    println!("{}", key.public());
+    Ok(true)
 }
 
 fn issue(args: &IssueArgs) -> Result<bool> {
@@ -76,7 +81,9 @@ fn delegate(args: &DelegateArgs) -> Result<bool> {
 fn inspected(args: &InspectArgs) -> Result<bool> {
     let text = text(&args.ticket)?;
     let network = args.network.as_deref();
-    let (said, good) = inspect::describe(&text, network, now_s())?;
+    let lists = args.revoked.iter().map(|file| revoke::read(file));
+    let lists = lists.collect::<Result<Vec<_>>>()?;
+    let (said, good) = inspect::describe(&text, (network, &lists), now_s())?;
     print!("{said}");
     Ok(good)
 }
@@ -118,20 +125,35 @@ pub(crate) fn verifier(args: &EntitleArgs) -> Result<Option<Verifier>> {
 pub(crate) type Provider =
     Box<dyn Fn() -> std::future::Ready<Result<Credential, String>> + Send + Sync>;
 
-/// A provider of the ticket that the flags name, if they name one.
+/// A provider of the ticket that the flags name, if they name one. Says so where it is not for this
+/// node.
 ///
 /// # Errors
 /// When it cannot be read now.
-pub(crate) fn provider(args: &EntitleArgs) -> Result<Option<Provider>> {
+pub(crate) fn provider(args: &EntitleArgs, node: &Node) -> Result<Option<Provider>> {
     let Some(named) = args.ticket.clone() else {
         return Ok(None);
     };
-    ticket(&named)?;
+    if let Some(wrong) = not_for(node, &ticket(&named)?) {
+        eprintln!("{wrong}");
+    }
     let read = move || match ticket(&named) {
         Ok(ticket) => Ok(Credential::from(ticket)),
         Err(error) => Err(error.to_string()),
     };
     Ok(Some(Box::new(move || std::future::ready(read()))))
+}
+
+/// What is wrong with showing a ticket by this node, if it was made for another one.
+pub(crate) fn not_for(node: &Node, ticket: &Ticket) -> Option<String> {
+    let (holder, own) = (ticket.holder(), node.id());
+    (holder != own).then(|| {
+        format!(
+            "--ticket: it was made for node {}, and this is node {}: give the key of that node by --key-file",
+            holder.fmt_short(),
+            own.fmt_short()
+        )
+    })
 }
 
 /// Gives a node the lists of revoked tickets that the flags name.
@@ -181,6 +203,11 @@ fn text(text_or_file: &str) -> Result<String> {
     match text_or_file.strip_prefix('@') {
         Some(file) => {
             fs::read_to_string(file).wrap_err_with(|| format!("cannot read the ticket in {file}"))
+        }
+        // No ticket and no list begins as files do.
+        None if !text_or_file.starts_with("rm") && Path::new(text_or_file).exists() => {
+            let hint = format!("{text_or_file} is a file; to read it, write @{text_or_file}");
+            Err(Usage(hint).into())
         }
         None => Ok(text_or_file.to_owned()),
     }

@@ -8,6 +8,7 @@
 
 mod bench;
 mod demo;
+mod explain;
 mod named;
 mod network;
 mod streams;

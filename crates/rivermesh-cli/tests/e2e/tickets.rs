@@ -32,10 +32,34 @@ fn keys_are_made_once_kept_private_and_never_shown() {
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::metadata(&file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        permit(&file, 0o644);
         let exposed = place.run(&["key", "show", &file], "");
         assert!(exposed.stderr.contains("chmod 600"), "{exposed:?}");
     }
+}
+
+#[cfg(unix)]
+fn permit(file: &str, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_networks_key_that_others_can_read_is_refused() {
+    let place = Place::new();
+    let file = place.file("network.key", &crate::tool::key('1'));
+    let args = ["ls", "--network-key-file", &file, "--wait", "100ms"];
+    for mode in [0o644, 0o640] {
+        permit(&file, mode);
+        let refused = place.run(&args, "");
+        assert_eq!(refused.status.code(), Some(1));
+        let said = format!("permissions {mode:04o} of {file}");
+        assert!(refused.stderr.contains(&said), "{refused:?}");
+        assert!(refused.stderr.contains("chmod 600"), "{refused:?}");
+    }
+    permit(&file, 0o600);
+    place.run(&args, "").good();
 }
 
 #[test]
@@ -50,6 +74,14 @@ fn an_invite_with_the_key_is_no_argument() {
     assert!(!refused.stderr.contains(&invite), "{refused:?}");
     let file = place.file("invite", &invite);
     let args = ["ls", "--join", &format!("@{file}"), "--wait", "100ms"];
+    #[cfg(unix)]
+    {
+        permit(&file, 0o644);
+        let exposed = place.run(&args, "");
+        assert_eq!(exposed.status.code(), Some(1));
+        assert!(exposed.stderr.contains("chmod 600"), "{exposed:?}");
+        permit(&file, 0o600);
+    }
     place.run(&args, "").good();
 }
 
@@ -91,7 +123,12 @@ fn tickets_from_issue_to_revocation() {
     let other = place.run(&["ticket", "inspect", &one, "--network", "lab"], "");
     assert_eq!(other.status.code(), Some(1));
 
-    let publish = ["pub", "weather/jfk", "--require-authority", &authority_id];
+    let kept = path(&place, "kept");
+    let publish = [
+        &["pub", "weather/jfk", "--require-authority", &authority_id][..],
+        &["--keep-revoked", &kept],
+    ]
+    .concat();
     let publish = [&publish[..], &["--linger", "--wait-for", "1"]].concat();
     let mut publisher = place.start(&publish);
     publisher.write("21.5\n");
@@ -102,8 +139,15 @@ fn tickets_from_issue_to_revocation() {
     let sub = ["sub", "weather/jfk", "--ticket", &one];
     // Stolen, it is worth nothing.
     let thief = place.start(&sub);
+    thief.says("it was made for node");
     thief.says("does not admit this one");
     drop(thief);
+    let new = path(&place, "new");
+    let nothing = ["ticket", "revoke", "--authority", &authority];
+    let nothing = [&nothing[..], &["--list", &new, "--offline"]].concat();
+    let nothing = place.run(&nothing, "");
+    assert_eq!(nothing.status.code(), Some(2));
+    assert!(nothing.stderr.contains("nothing to revoke"), "{nothing:?}");
     let mut with = place.start(&[&sub[..], &["--key-file", &guest]].concat());
     assert_eq!(with.line(), "\"21.5\"");
 
@@ -120,6 +164,32 @@ fn tickets_from_issue_to_revocation() {
     let said = place.run(&["ticket", "inspect", &format!("@{list}")], "");
     let said = said.good().lines.join("\n");
     assert!(said.contains("number   1"), "{said}");
+    let said = place.run(&["ticket", "inspect", &one, "--revoked", &list], "");
+    assert_eq!(said.status.code(), Some(1));
+    assert!(said.lines.concat().contains("BY LIST 1"), "{said:?}");
+    let same = std::fs::read_to_string(&list).unwrap();
+    let deadline = std::time::Instant::now() + crate::tool::DEADLINE;
+    while std::fs::read_to_string(&kept).unwrap() != same {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the publisher keeps nothing"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    // Told again, to nobody: the list is as it was, and the exit code says so.
+    let alone = Place::new();
+    let again = [
+        "ticket",
+        "revoke",
+        "--authority",
+        &authority,
+        "--list",
+        &list,
+    ];
+    let again = alone.run(&[&again[..], &["--wait", "100ms"]].concat(), "");
+    assert_eq!(again.status.code(), Some(1));
+    assert!(again.stderr.contains("NOBODY WAS TOLD"), "{again:?}");
+    assert_eq!(std::fs::read_to_string(&list).unwrap(), same);
     // A list goes on from the one before, also without the network.
     let all = [
         &["ticket", "revoke", "--authority", &authority][..],

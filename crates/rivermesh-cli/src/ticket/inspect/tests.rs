@@ -42,11 +42,11 @@ fn stable(text: &str) -> String {
 #[test]
 fn a_ticket_in_plain_words() {
     let text = ticket().to_string();
-    let (said, good) = describe(&text, Some("lab"), NOW + 60).unwrap();
+    let (said, good) = describe(&text, (Some("lab"), &[]), NOW + 60).unwrap();
     assert!(good);
     insta::assert_snapshot!("ticket", stable(&said));
     let bad = |network, now_s| {
-        let (said, good) = describe(&text, network, now_s).unwrap();
+        let (said, good) = describe(&text, (network, &[]), now_s).unwrap();
         assert!(!good, "{said}");
         said
     };
@@ -62,9 +62,9 @@ fn a_forged_ticket_is_called_so() {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     let forged = Ticket::decode(&bytes).unwrap();
-    let (said, good) = describe(&forged.to_string(), None, NOW).unwrap();
+    let (said, good) = describe(&forged.to_string(), (None, &[]), NOW).unwrap();
     assert!(said.contains("WRONGLY") && !good, "{said}");
-    assert!(describe("rmticketaaaa", None, NOW).is_err());
+    assert!(describe("rmticketaaaa", (None, &[]), NOW).is_err());
 }
 
 #[test]
@@ -76,7 +76,37 @@ fn a_revocation_list_in_plain_words() {
         ids: [TicketId([7; 16])].into(),
     };
     let list = authority.revoke(revoking).unwrap();
-    let (said, good) = describe(&list.to_string(), Some("lab"), NOW).unwrap();
+    let (said, good) = describe(&list.to_string(), (Some("lab"), &[]), NOW).unwrap();
     assert!(good);
     insta::assert_snapshot!("list", said);
+}
+
+#[test]
+fn a_ticket_that_is_on_a_list_is_called_so() {
+    let ticket = ticket();
+    let revoked = |key_of: u8, ids: Vec<TicketId>| {
+        let revoking = Revoking {
+            number: 4,
+            before_s: 0,
+            ids: ids.into_iter().collect(),
+        };
+        let list = Authority::new("lab", key(key_of)).revoke(revoking).unwrap();
+        let lists = [list];
+        describe(&ticket.to_string(), (None, &lists), NOW + 60).unwrap()
+    };
+    // The link that it was made of is enough.
+    let (said, good) = revoked(1, vec![ticket.links()[0].id]);
+    assert!(said.contains("revoked  BY LIST 4") && !good, "{said}");
+    for (authority, ids) in [(1, Vec::new()), (9, vec![ticket.links()[0].id])] {
+        let (said, good) = revoked(authority, ids);
+        assert!(!said.contains("revoked") && good, "{said}");
+    }
+}
+
+#[test]
+fn the_default_network_is_named_though_nobody_names_it() {
+    let grant = Grant::new(key(3).public(), "s", [Right::Consume]);
+    let ticket = Authority::new("default", key(1)).issue(&grant).unwrap();
+    let (said, _) = describe(&ticket.to_string(), (None, &[]), NOW).unwrap();
+    assert!(said.contains("in       the network \"default\""), "{said}");
 }

@@ -132,7 +132,7 @@ fn served(
         let room = if taken < most { "room" } else { "no room" };
         let why = match refused {
             Some(refused) => refused.in_words(),
-            None => "it does not ask for the stream".to_owned(),
+            None => "it does not ask for the stream, here at least".to_owned(),
         };
         let finding = format!("not subscribed; {taken} of {most} places are taken: {room}; {why}");
         return steps.note(Part::Capacity, false, finding);
@@ -201,7 +201,7 @@ fn connected(link: &Link, whom: For) -> String {
         (other, For::Concerned) => format!("by {other}"),
         (_, For::Other) => "by another transport".to_owned(),
     };
-    format!("{side}, {way}, round trip {:?}", path.rtt())
+    format!("{side}, {way}, round trip {:.1?}", path.rtt())
 }
 
 /// Whether the requirement holds, and the values that it was asked with.
@@ -209,7 +209,7 @@ fn required(core: &Core, peer: &Peer) -> (bool, String) {
     let conditions = &core.settings.require;
     let broken = conditions.iter().position(|holds| !holds(peer));
     let rtt = match peer.rtt() {
-        Some(rtt) => format!("{:?}", rtt.smoothed),
+        Some(rtt) => format!("{:.1?}", rtt.smoothed),
         None => "unknown".to_owned(),
     };
     let tags: Vec<&str> = peer.tags().iter().map(String::as_str).collect();
