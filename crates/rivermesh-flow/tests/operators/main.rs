@@ -3,6 +3,7 @@
 //! needs tasks and timers runs in tokio's paused time.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod dead;
 mod demux;
 mod merge;
 mod rates;

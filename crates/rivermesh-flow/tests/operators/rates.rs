@@ -151,6 +151,40 @@ proptest! {
         }
     }
 
+    /// The rate is that of the items in the last ten tenths of the window, over the time since their
+    /// beginning; whoever passes, passes at once and unchanged.
+    #[test]
+    fn a_rate_equals_counting_the_history(
+        steps in prop::collection::vec((0_u64..700, 0_usize..4), 1..60), window_s in 1_u64..20,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async move {
+            let mut rate = InspectRate::new(secs(window_s));
+            let reader = rate.reader();
+            rate.start(tokio::time::Instant::now());
+            let slot = window_s * 100;
+            let (mut now, mut history) = (0, Vec::new());
+            for (id, (millis, items)) in steps.into_iter().enumerate() {
+                tokio::time::advance(Duration::from_millis(millis)).await;
+                now += millis;
+                for _ in 0..items {
+                    rate.push(id, tokio::time::Instant::now());
+                    assert_eq!(rate.pull(), Some(id));
+                    history.push(now);
+                }
+                let stats = Operator::<usize>::stats(&rate);
+                assert!(stats.is_balanced() && stats.emitted == history.len() as u64);
+                let first = (now / slot).saturating_sub(9) * slot;
+                let seen = history.iter().filter(|at| **at >= first).count();
+                let over = (now - first) as f64 / 1000.0;
+                let expected = if over > 0.0 { seen as f64 / over } else { 0.0 };
+                let found = reader.per_second();
+                assert!((found - expected).abs() < 1e-6, "{found} for {expected}");
+            }
+        });
+    }
+
     #[test]
     fn zip_latest_pairs_the_newest(sides in prop::collection::vec(any::<bool>(), 0..40)) {
         let mut bench = Bench::new(ZipLatest::<usize, usize>::default());

@@ -174,6 +174,41 @@ proptest! {
         prop_assert!(stats.is_balanced());
     }
 
+    /// Pushing back loses nothing: who waits until there is room finds everything in order, late or twice.
+    #[test]
+    fn pushing_back_loses_nothing(
+        input in input(4), lateness in 0_u64..25, max_items in 1_usize..12, patience in 1_u64..6,
+    ) {
+        let config = Config::new(us(lateness)).max_items(max_items);
+        let config = config.when_full(WhenFull::Wait(secs(patience)));
+        let (side, mut late) = side(1000, Full::Block);
+        let mut bench = Bench::new(Reorder::new(key, time, config).late_to(side));
+        let (mut out, mut all_late) = (Vec::new(), Vec::new());
+        for (item, seconds) in &input {
+            out.extend(bench.wait(secs(*seconds)));
+            let mut waited = 0;
+            while !bench.is_ready() {
+                prop_assert!(waited <= patience, "waits longer than it may");
+                waited += 1;
+                out.extend(bench.wait(secs(1)));
+            }
+            out.extend(bench.push(*item));
+            prop_assert!(bench.operator.stats().buffered <= max_items as u64);
+            all_late.extend(drain(&mut late));
+        }
+        out.extend(bench.end());
+        let stats = bench.operator.stats();
+        prop_assert_eq!((stats.dropped, stats.buffered), (0, 0));
+        prop_assert_eq!((stats.emitted, stats.late), (out.len() as u64, all_late.len() as u64));
+        prop_assert_eq!(stats.emitted + stats.late + stats.duplicates, input.len() as u64);
+        for items in by_key(&out).values() {
+            prop_assert!(items.windows(2).all(|pair| pair[0].at < pair[1].at));
+        }
+        out.extend(all_late);
+        out.sort_by_key(|item| item.id);
+        prop_assert!(out.windows(2).all(|pair| pair[0].id < pair[1].id), "none twice");
+    }
+
     /// Whatever comes, each key's items come out in order and once.
     #[test]
     fn never_out_of_order(input in input(3), lateness in 0_u64..25) {

@@ -137,13 +137,13 @@ impl Outlook {
         if self.books.is_none() {
             let (hours, late) = (grouped(self.forecast.hours), grouped(self.forecast.late));
             lacking.push(format!(
-                "the forecaster has grouped {hours} hours ({late} late) and knows no end"
+                "the forecaster has grouped {hours} hours ({late} late) and is not through"
             ));
         }
         if self.alert_books.is_none() {
             let (got, left) = (self.alerts.hours.len(), self.alerts.filtered);
             lacking.push(format!(
-                "the alert node has heard of {} predictions and knows no end",
+                "the alert node has heard of {} predictions and is not through",
                 grouped(got + left)
             ));
         }
@@ -166,6 +166,16 @@ impl Outlook {
     /// The alert node's books, empty ones when it did not hand them in.
     pub(super) fn alert_books(&self) -> Alerts {
         self.alert_books.clone().unwrap_or_default()
+    }
+
+    /// Who did not hand in books.
+    pub(super) fn silent(&self) -> Vec<&'static str> {
+        let books = [
+            ("forecaster", self.books.is_some()),
+            ("alert", self.alert_books.is_some()),
+        ];
+        let silent = books.into_iter().filter(|(_, is_in)| !is_in);
+        silent.map(|(name, _)| name).collect()
     }
 
     /// From the beginning of the second half until all was there, in microseconds.

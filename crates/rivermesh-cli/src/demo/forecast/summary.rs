@@ -21,6 +21,8 @@ pub(in crate::demo) struct Summary {
     /// Whether each reading is in its hour or told as late, each hour names what it lacks, and the alert
     /// node got what it asked for.
     pub(in crate::demo) ok: bool,
+    /// Who did not report what it got; all of that counts as unaccounted for.
+    pub(in crate::demo) unreported: Vec<&'static str>,
     /// Readings that the stations sent again.
     pub(in crate::demo) sent: u64,
     /// How many of them after a later one of their station.
@@ -89,6 +91,7 @@ impl Summary {
         });
         Self {
             ok: outlook.is_complete() && findings.is_clean() && sent == rows,
+            unreported: outlook.silent(),
             sent,
             out_of_order,
             hours: findings.hours,
@@ -136,6 +139,10 @@ fn runs(findings: &Findings) -> Vec<Missing> {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total = &self.total;
+        if !self.unreported.is_empty() {
+            let who = self.unreported.join(", ");
+            writeln!(f, "what it got was not reported by: {who}")?;
+        }
         writeln!(
             f,
             "{} sent again, {} of them after a later one: {} in their hour, {} too late, {} unaccounted for",

@@ -66,15 +66,17 @@ fn says_what_is_lacking() {
     let mut outlook = outlook();
     outlook.handle("EWR", sent(100, true));
     outlook.handle("JFK", sent(40, false));
+    assert_eq!(outlook.silent(), ["forecaster", "alert"]);
     assert_eq!(
         outlook.lacking(),
-        "JFK has sent 40 of 100 again; the forecaster has grouped 0 hours (0 late) and knows no end; \
-         the alert node has heard of 0 predictions and knows no end"
+        "JFK has sent 40 of 100 again; the forecaster has grouped 0 hours (0 late) and is not through; \
+         the alert node has heard of 0 predictions and is not through"
     );
     outlook.handle("JFK", sent(100, true));
     outlook.handle("forecaster", Word::ForecastBooks(Books::default()));
     outlook.handle("alert", Word::AlertBooks(Alerts::default()));
     assert_eq!(outlook.lacking(), "");
+    assert!(outlook.silent().is_empty());
 }
 
 #[test]
