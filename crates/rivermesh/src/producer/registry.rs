@@ -47,7 +47,7 @@ const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
 /// How long a peer waits for the answer that what it shows does not let it in, and its next request that shows
 /// something with it: so one connection cannot have more than 200 tickets verified in a second, and how long
 /// that took does not tell whether there is such a stream.
-const REFUSAL_PAUSE: Duration = Duration::from_millis(5);
+pub(super) const REFUSAL_PAUSE: Duration = Duration::from_millis(5);
 
 /// One produced stream: its core, and the typed handle that programs share.
 struct Slot {

@@ -2,7 +2,8 @@
 //!
 //! Who may ask is who may subscribe, by requirement and by the ticket that comes with the question, or
 //! is subscribed. All others get one answer, whatever they ask: whether the stream is there, and who the
-//! peer is, does not show in it. A question costs about as much as a subscription that is refused.
+//! peer is, does not show in it, nor in how long it takes. A question may cost as many signatures as a
+//! ticket that is shown; so it waits for its turn as that does.
 
 use rivermesh_proto::{
     NodeId, StreamName,
@@ -14,13 +15,13 @@ use rivermesh_proto::{
     wire::StreamKind,
 };
 use thiserror::Error;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::debug;
 
 use super::{For, Witness};
 use crate::{
     net::{ConnectError, Reader, Use, Writer},
-    producer::registry::Producers,
+    producer::registry::{Producers, REFUSAL_PAUSE},
 };
 
 /// A producer did not say why a node receives its stream, or does not. Nothing has changed.
@@ -60,7 +61,16 @@ impl Producers {
                 return writer.reset(Code::BadFrame);
             }
         };
-        let reply = self.why(witness, link.peer(), &ask);
+        let answered = async {
+            let _turn = link.turn().await;
+            let answer = Instant::now() + REFUSAL_PAUSE;
+            let reply = self.why(witness, link.peer(), &ask);
+            sleep_until(answer).await;
+            reply
+        };
+        let Ok(reply) = timeout_at(deadline, answered).await else {
+            return writer.reset(Code::Timeout);
+        };
         match timeout_at(deadline, writer.message(&reply, limits::CONTROL)).await {
             Ok(Ok(())) => {
                 writer.finish();
