@@ -40,7 +40,7 @@ fn secs(secs: u64) -> Duration {
 fn stream_of(
     node: &Node,
     name: &str,
-) -> Result<(Producer<String>, impl Future<Output = Vec<String>>)> {
+) -> Result<(Producer<String>, impl Future<Output = Vec<String>> + use<>)> {
     let name = format!("flow/{name}");
     let consumer = node.consumer::<String>().stream(&name).lag(Lag::Block);
     let got = until_ended(consumer.build()?, 1).collect();
