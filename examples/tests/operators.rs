@@ -200,7 +200,8 @@ async fn outputs_of_a_router_and_of_a_supervisor_are_producers() {
         .unwrap();
     assert_eq!(ended.len(), 1);
     let mut twice = [expected.clone(), expected].concat();
-    (got.sort(), twice.sort());
+    got.sort();
+    twice.sort();
     assert_eq!(got, twice, "all of both");
     node.shutdown().await;
 }
