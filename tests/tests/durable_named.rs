@@ -37,7 +37,7 @@ struct Numbered {
 fn numbered(number: u64) -> Numbered {
     Numbered {
         number,
-        mark: number % 3 == 0,
+        mark: number.is_multiple_of(3),
         text: "x".repeat(200),
     }
 }
