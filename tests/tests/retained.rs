@@ -241,7 +241,8 @@ async fn a_connection_that_breaks_in_the_kept_part_costs_nothing() {
     for round in 1..=4 {
         // Its queue is full by then, and the connection's, so that there is more to come.
         witness.until(round * 500).await;
-        assert!(a.disconnect(b.id()), "there was no connection to cut");
+        // The last cut may not be mended yet.
+        eventually(DEADLINE, || a.disconnect(b.id())).await;
     }
     witness.until(6000).await;
     assert_eq!(witness.of(Fate::Received).len(), 6000);
