@@ -160,19 +160,17 @@ impl Bench {
     /// CPU and time of one subscription, in microseconds.
     async fn admit(&self, shows: Shows) -> Result<[f64; 2], Failure> {
         let same = self.ticket(1)?;
-        let new = match shows {
-            Shows::New(links) => (0..ADMISSIONS).map(|_| self.ticket(links)).collect(),
-            _ => Ok(Vec::new()),
+        let ticket = |_| match shows {
+            Shows::Nothing => Ok(None),
+            Shows::Same => Ok(Some(same.clone())),
+            Shows::New(links) => self.ticket(links).map(Some),
         };
-        let new: Vec<Ticket> = new?;
+        let shown: Result<Vec<_>, _> = (0..ADMISSIONS).map(ticket).collect();
+        let shown = shown?;
         let begun = Begun::now()?;
-        for n in 0..ADMISSIONS {
-            let consumer = match shows {
-                Shows::Nothing => self.consume("open", None).await?,
-                Shows::Same => self.consume("asks", Some(&same)).await?,
-                Shows::New(_) => self.consume("asks", Some(&new[n])).await?,
-            };
-            drop(consumer);
+        for ticket in &shown {
+            let stream = if ticket.is_some() { "asks" } else { "open" };
+            drop(self.consume(stream, ticket.as_ref()).await?);
         }
         begun.each(ADMISSIONS as f64)
     }
