@@ -85,8 +85,8 @@ fn least_of_the_heads(lists: &[Vec<Item>]) -> (Vec<Item>, Vec<Item>) {
     loop {
         let last = out.last().map_or(0, |item| item.at);
         for list in &mut lists {
-            while let Some(item) = list.pop_front_if(|item| item.at < last) {
-                late.push(item);
+            while list.front().is_some_and(|item| item.at < last) {
+                late.extend(list.pop_front());
             }
         }
         let oldest = lists
