@@ -49,7 +49,7 @@ impl Core {
     }
 
     /// As [`let_in`](Self::let_in), with the reason, which is not for the peer.
-    fn entitled(
+    pub(super) fn entitled(
         &self,
         peer: &Peer,
         shown: Option<&Credential>,

@@ -25,7 +25,7 @@ impl Core {
         let Some(disk) = self.disk().filter(|_| self.settings.retention.is_none()) else {
             return;
         };
-        if self.log().reaches_back(at_us) || self.let_in(peer, ask.credential.as_ref()).is_err() {
+        if self.log().reaches_back(at_us) || self.entitled(peer, ask.credential.as_ref()).is_err() {
             return;
         }
         let reader = disk.reader().clone();
