@@ -31,10 +31,10 @@ fn a_node_without_a_ticket_is_told_apart_from_one_that_has_one() {
         issue(&guest_id, "guest.ticket"),
         issue(&ops_id, "ops.ticket"),
     );
-    let publish = ["pub", "s", "--name", "air", "--linger", "--wait-for", "0"];
-    let publish = [&publish[..], &["--require-authority", &authority_id]].concat();
-    let mut publisher = place.start(&publish);
-    publisher.write("1\n");
+    let input = place.file("input.json", "1\n");
+    let publish = ["pub", "s", &input, "--format", "json", "--name", "air"];
+    let flags = ["--linger", "--wait-for", "0", "--require-authority"];
+    let publisher = place.start(&[&publish[..], &flags, &[authority_id.as_str()]].concat());
     publisher.says("Ctrl-C ends it");
 
     let entitled = ["--key-file", &ops, "--ticket", &ops_ticket, "--json"];
