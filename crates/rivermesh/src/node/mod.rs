@@ -3,8 +3,8 @@
 //! | file | story |
 //! | --- | --- |
 //! | `builder` | how a node is set up, and started |
-//! | `explain` | why a peer receives a stream, or does not |
-//! | `key` | the file that keeps a node's identity |
+//! | `explain` | why a peer receives a stream, or does not, as a program asks for it |
+//! | `key` | files with secrets: a node's identity, a network's key |
 
 mod builder;
 mod explain;
