@@ -68,7 +68,8 @@ pub struct Stats {
 ///
 /// Memory: per output that of its queue ([`Config`]) and a table entry, and one item for each
 /// output that blocks. An item is cloned for each output but the last that wants it: put large
-/// ones into an [`Arc`].
+/// ones into an [`Arc`]. Cancelling a wait for its end changes nothing; dropping the last handle ends
+/// it, and what its outputs have queued is dropped and counted.
 pub struct Router<T, K = ()> {
     inner: Arc<Inner<T, K>>,
 }

@@ -24,7 +24,8 @@ use super::{
 ///
 /// Clones are handles of the same supervisor; it ends with the last of them.
 ///
-/// Memory: for each router that of its outputs as in [`Router`], at most `max_outputs` of them.
+/// Memory: for each router that of its outputs as in [`Router`], at most `max_outputs` of them. Cancelling a
+/// wait changes nothing; dropping the last handle drops and counts what the outputs have queued.
 pub struct Supervisor<T, K = ()> {
     inner: Arc<Inner<T, K>>,
 }

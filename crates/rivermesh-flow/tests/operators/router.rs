@@ -341,6 +341,23 @@ async fn dropping_the_last_handle_ends_everything() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_queued_when_the_last_handle_is_dropped_counts_as_dropped() {
+    let (_open, gate) = oneshot::channel();
+    let router = Router::spawn(stream::iter((0..3).map(item)).chain(stream::pending()));
+    let gate = Gate(Some(gate), Got::default());
+    let stuck = router
+        .attach(Filter::all(), gate, Config::default())
+        .unwrap();
+    settle().await;
+    assert_eq!((stuck.stats().taken, stuck.stats().emitted), (3, 0));
+    drop(router);
+    assert!(matches!(stuck.ended().await, Outcome::Aborted));
+    let stats = stuck.stats();
+    assert!(stats.is_balanced(), "{stats}");
+    assert_eq!((stats.dropped, stats.buffered), (3, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_wants_no_key_can_be_ended_like_any_other() {
     let router = Router::spawn_keyed(stream::pending::<Item>(), key);
     let attach = || router.attach(Filter::keys([]), sink::drain(), Config::default());
