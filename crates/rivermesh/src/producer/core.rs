@@ -3,28 +3,32 @@
 //!
 //! An item is encoded and appended by the caller of `send`, so an item that cannot be encoded is
 //! an error to that caller and nobody else. Senders sleep on `data`, refused callers on `space`.
+//!
+//! `sub` is one subscription, `review` what is looked at again and again.
+
+mod review;
+mod sub;
 
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
 use rivermesh_proto::{
     Epoch, Fingerprint, NodeId, Seq, StreamName,
-    catalog::{Peer, Snapshot},
+    catalog::Peer,
     encode::{EncodeError, Encoder},
-    filter::{Fault, FilterSource, GroupId, Plan, Set},
+    filter::{Fault, FilterSource, Plan, Set},
     schema::Schema,
     subscribe::{Accepted, Lag, LagSet, Refusal, Subscribe, Superseded},
     ticket::Right,
 };
 use slotmap::{SlotMap, new_key_type};
 use tokio::sync::{Notify, watch};
-use tokio_util::sync::CancellationToken;
 
 use super::{
     dedup::{Dedup, Duplicates},
@@ -32,16 +36,18 @@ use super::{
     feed::Feed,
     groups::Limits,
     log::{Append, Bounds, Log, NotCompacted, Retention},
-    named::{Claim, KeyOf, Named, Names, Token},
+    named::{Claim, KeyOf, Named, Names},
     pick::{Filtered, Select},
     refusals::Refusals,
-    status::{Stats, Status, Subscriber},
+    status::Status,
 };
 use crate::{
-    admission::{Desk, Entitled, Gate, Lease, Source, Verifier, Wallet},
+    admission::{Desk, Entitled, Gate, Source, Verifier, Wallet},
     condition::{Condition, Predicate},
     task::Tasks,
 };
+
+pub(crate) use sub::Sub;
 
 new_key_type! {
     /// Names a subscription within its stream.
@@ -67,74 +73,6 @@ pub(crate) struct Settings {
     pub(crate) verifier: Option<Verifier>,
     /// What the producer shows to its consumers.
     pub(crate) credential: Source,
-}
-
-/// One subscription, as its sender and its stream's worker share it.
-#[derive(Debug)]
-pub(crate) struct Sub {
-    pub(crate) peer: NodeId,
-    pub(crate) lag: Lag,
-    pub(crate) since: Instant,
-    /// Cancelled when the consumer is no longer admitted.
-    pub(crate) cut: CancellationToken,
-    /// Until when the consumer is entitled.
-    pub(crate) lease: Lease,
-    /// By what.
-    pub(super) entitled: Mutex<Option<Entitled>>,
-    /// Whether the consumer is known to know that it is admitted. One that does not, because its
-    /// connection broke, begins anew, without a claim to what was sent in between; so nothing is
-    /// sent on its account.
-    pub(crate) confirmed: AtomicBool,
-    pub(crate) items: AtomicU64,
-    pub(crate) filtered: AtomicU64,
-    pub(crate) bytes: AtomicU64,
-    pub(crate) missed: AtomicU64,
-    pub(crate) position: AtomicU64,
-    filter: Mutex<Option<(GroupId, FilterSource)>>,
-    /// Its hold on its name, where it has one.
-    pub(super) token: Option<Token>,
-}
-
-impl Sub {
-    pub(super) fn new(
-        peer: NodeId,
-        lag: Lag,
-        cut: CancellationToken,
-        token: Option<Token>,
-    ) -> Self {
-        Self {
-            peer,
-            lag,
-            since: Instant::now(),
-            cut,
-            lease: Lease::endless(),
-            entitled: Mutex::default(),
-            confirmed: AtomicBool::new(false),
-            items: AtomicU64::new(0),
-            filtered: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            missed: AtomicU64::new(0),
-            position: AtomicU64::new(0),
-            filter: Mutex::default(),
-            token,
-        }
-    }
-
-    /// Notes the filter that holds now.
-    pub(crate) fn turn(&self, group: Option<GroupId>, source: Option<&FilterSource>) {
-        let mut filter = self.filter.lock().unwrap_or_else(PoisonError::into_inner);
-        *filter = group.zip(source.cloned());
-    }
-
-    /// The filter that holds now.
-    pub(crate) fn filter(&self) -> Option<(GroupId, FilterSource)> {
-        let filter = self.filter.lock();
-        filter.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(super) fn counts(&self) -> bool {
-        self.confirmed.load(Ordering::Acquire) && !self.cut.is_cancelled()
-    }
 }
 
 /// A produced stream.
@@ -490,118 +428,6 @@ impl Core {
     pub(crate) fn confirm(&self, sub: &Sub) {
         sub.confirmed.store(true, Ordering::Release);
         self.changed.notify_one();
-    }
-
-    /// Takes a subscription out.
-    pub(crate) fn remove(&self, id: SubId) {
-        let mut subs = self.subs();
-        subs.remove(id);
-        self.active.store(subs.len(), Ordering::Release);
-        drop(subs);
-        self.changed.notify_one();
-    }
-
-    /// Cuts the consumers that have taken nothing since `before`, and gives where all stand now.
-    pub(crate) fn cut_stalled(&self, before: &[(SubId, u64)]) -> Vec<(SubId, u64)> {
-        let subs = self.subs();
-        for (id, position) in before {
-            if let Some(sub) = subs.get(*id)
-                && sub.position.load(Ordering::Relaxed) == *position
-            {
-                sub.cut.cancel();
-            }
-        }
-        let places = subs
-            .iter()
-            .map(|(id, sub)| (id, sub.position.load(Ordering::Relaxed)));
-        places.collect()
-    }
-
-    /// Looks at all subscriptions again: cuts those that no longer meet the requirement or are no
-    /// longer entitled, and finds out whether the stream is online.
-    pub(crate) fn review(&self, snapshot: &Snapshot) {
-        let subs: Vec<Arc<Sub>> = self.subs().values().cloned().collect();
-        let mut peers = Vec::with_capacity(subs.len());
-        let gate = self.gate();
-        for sub in &subs {
-            if !sub.is_entitled(gate.as_deref()) {
-                sub.cut.cancel();
-            }
-            // A peer that has left the catalog but not the connection is judged no more.
-            match snapshot.get(&sub.peer) {
-                Some(peer) if !self.admits(peer) => sub.cut.cancel(),
-                Some(peer) if sub.counts() => peers.push(Arc::clone(peer)),
-                _ => {}
-            }
-        }
-        let consumers = subs.iter().filter(|sub| sub.counts()).count();
-        let closed = self.is_closed();
-        let met = self
-            .settings
-            .online_when
-            .is_met(peers.iter().map(|peer| &**peer));
-        let online = met && !closed;
-        self.online.store(online, Ordering::Release);
-        if self.is_closed() {
-            // Closed while this was worked out: closing has the last word.
-            self.online.store(false, Ordering::Release);
-        }
-        self.status.send_if_modified(|status| {
-            let now = Status {
-                online: online && !status.closed,
-                consumers,
-                peers,
-                ..*status
-            };
-            let changed = now != *status;
-            *status = now;
-            changed
-        });
-    }
-
-    pub(crate) fn subscribers(&self) -> Vec<Subscriber> {
-        let subs: Vec<Arc<Sub>> = self.subs().values().cloned().collect();
-        let log = self.log();
-        subs.iter()
-            .filter(|sub| sub.counts())
-            .map(|sub| Subscriber::of(sub, &log))
-            .collect()
-    }
-
-    /// Whether the log is to be [tended](Self::tend).
-    pub(crate) fn is_retained(&self) -> bool {
-        self.settings.retention.is_some()
-    }
-
-    /// Lets go what the log is not to keep any more, and ends batches that have been open for long,
-    /// so that the time of a batch tells about when its items were sent.
-    pub(crate) fn tend(&self) {
-        let now_us = now_us();
-        let mut log = self.log();
-        log.end_batch();
-        if log.trim(now_us) {
-            self.space.notify_waiters();
-        }
-    }
-
-    pub(crate) fn stats(&self) -> Stats {
-        let (duplicates, duplicates_forgotten) = self.duplicates.count();
-        let log = self.log();
-        let (keys, key_bytes, keys_forgotten) = log.keys();
-        Stats {
-            items: log.next(),
-            oldest: log.oldest(),
-            log_bytes: log.bytes(),
-            disk_bytes: self.disk.as_ref().map_or(0, Disk::bytes),
-            filters: log.filters(),
-            keys,
-            key_bytes,
-            keys_forgotten,
-            duplicates,
-            duplicates_forgotten,
-            undelivered: self.undelivered.load(Ordering::Relaxed),
-            undelivered_lost: self.undelivered_lost.load(Ordering::Relaxed),
-        }
     }
 
     /// Counts what a feed has taken for its consumer.
