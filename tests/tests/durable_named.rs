@@ -257,9 +257,14 @@ async fn what_is_not_acknowledged_fills_the_disk_and_no_more() {
         let is_refusing = || refused.load(Ordering::Relaxed) > 0 || overflow == Overflow::Wait;
         let is_full = || {
             let stats = producer.stats();
-            stats.disk_bytes > 800 << 10 && stats.log_bytes >= 64 << 10
+            let full = stats.disk_bytes > 800 << 10 && stats.log_bytes >= 64 << 10;
+            let refused = refused.load(Ordering::Relaxed);
+            (full && is_refusing()).then_some(()).ok_or_else(|| {
+                let (disk, log, items) = (stats.disk_bytes, stats.log_bytes, stats.items);
+                format!("{overflow:?}: {items} items, {disk} B on disk, {log} B in memory, {refused} refused")
+            })
         };
-        eventually(DEADLINE, || is_full() && is_refusing()).await;
+        eventually(DEADLINE, is_full).await;
         assert!(producer.stats().disk_bytes <= (1 << 20) + (64 << 10));
         assert!(producer.stats().items < 10_000 && !sending.is_finished());
         assert_eq!(producer.named()[0].committed, 10);

@@ -242,8 +242,12 @@ impl Core {
         let mut log = self.log();
         let has_room = self.grants(&log) && log.has_room();
         // What is refused with an error need not be waited for.
-        let is_overfull = || self.disk.as_ref().is_some_and(Disk::is_overfull);
-        has_room || self.refuses_overflow() && (log.is_held() || is_overfull())
+        let is_refused = || match &self.disk {
+            Some(disk) if disk.is_overfull() => self.refuses_overflow(),
+            Some(disk) => disk.failure().is_some(),
+            None => false,
+        };
+        has_room || self.refuses_overflow() && log.is_held() || is_refused()
     }
 
     /// The log on disk, where there is one.

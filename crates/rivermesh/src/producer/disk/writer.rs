@@ -240,7 +240,8 @@ impl Writer {
             disk.note();
         }
         let outcome = self.tell(disk, (next, noted), done);
-        if freed || grew {
+        // A publisher that waits for room is to hear of an error, too.
+        if freed || grew || outcome.is_err() {
             self.core.space.notify_waiters();
         }
         Some(outcome)
