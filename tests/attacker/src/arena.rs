@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    attackers::Attackers,
     figures::{self, Figures, PREFIX, Rounds},
     victim::{Args, DOWN, RECEIVED, Report, SENT, Seen, Settings, UP},
 };
@@ -51,6 +52,7 @@ pub struct Arena {
     peak: u64,
     quiet: Vec<Duration>,
     attacked: Vec<Duration>,
+    attackers: Attackers,
     _seed: Seed,
 }
 
@@ -96,6 +98,7 @@ impl Arena {
             peak: 0,
             quiet: Vec::new(),
             attacked: Vec::new(),
+            attackers: good(Attackers::new()),
             _seed: seed,
         };
         arena.driver.subscribed(1).await;
@@ -181,12 +184,13 @@ impl Arena {
         }
     }
 
-    /// Lets items flow for as long as the attack takes, at least once.
+    /// Lets items flow for as long as the attack takes, at least once. What the attack spawns runs among
+    /// the [`Attackers`].
     pub fn during<'a, T: 'a>(
         &'a mut self,
         attack: impl Future<Output = T> + 'a,
     ) -> Pin<Box<dyn Future<Output = T> + 'a>> {
-        let attack = Box::pin(attack);
+        let attack = self.attackers.wrap(attack);
         Box::pin(async move {
             let over = Cell::new(false);
             let attack = async {

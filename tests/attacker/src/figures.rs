@@ -63,8 +63,6 @@ impl Figures {
 /// A row of a table, without its first cell.
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = |time: Duration| time.as_secs_f64() * 1e3;
-        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         write!(
             f,
             "{:.1} ({}) | {:.1} ({}) | {:.1} | {:.1} | {:.1}",
@@ -77,6 +75,60 @@ impl fmt::Display for Figures {
             mib(self.peak_bytes),
         )
     }
+}
+
+/// Several runs of one attack: the median by how much slower the honest were, and from where to where that
+/// went.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Summary {
+    median: Option<Figures>,
+    least: f64,
+    most: f64,
+}
+
+impl Summary {
+    /// Of all runs.
+    #[must_use]
+    pub fn of(mut runs: Vec<Figures>) -> Self {
+        runs.sort_unstable_by(|a, b| a.slower().total_cmp(&b.slower()));
+        let slower = |figures: Option<&Figures>| figures.map_or(f64::NAN, Figures::slower);
+        Self {
+            median: runs.get(runs.len() / 2).copied(),
+            least: slower(runs.first()),
+            most: slower(runs.last()),
+        }
+    }
+}
+
+/// A row of a table, without its first cell.
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(median) = &self.median else {
+            return f.write_str("- |");
+        };
+        let (quiet, attacked) = (&median.quiet, &median.attacked);
+        write!(
+            f,
+            "{:.1} ({}) | {:.1} ({}) | {:.1} | {:.1} to {:.1} | {:.1} | {:.1} |",
+            ms(quiet.p99),
+            quiet.count,
+            ms(attacked.p99),
+            attacked.count,
+            median.slower(),
+            self.least,
+            self.most,
+            mib(median.before_bytes),
+            mib(median.peak_bytes),
+        )
+    }
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 /// Whether figures are wanted.
@@ -98,5 +150,18 @@ mod tests {
         let rounds = Rounds::of(vec![ms(5), ms(9), ms(7)]);
         assert_eq!((rounds.count, rounds.p50, rounds.p99), (3, ms(7), ms(9)));
         assert_eq!(Rounds::of(Vec::new()), Rounds::default());
+    }
+
+    #[test]
+    fn the_median_is_by_how_much_slower_it_was() {
+        let run = |quiet, attacked| Figures {
+            quiet: Rounds::of(vec![Duration::from_millis(quiet)]),
+            attacked: Rounds::of(vec![Duration::from_millis(attacked)]),
+            before_bytes: 1 << 20,
+            peak_bytes: 3 << 20,
+        };
+        let text = Summary::of(vec![run(10, 40), run(4, 2), run(8, 12)]).to_string();
+        assert_eq!(text, "8.0 (1) | 12.0 (1) | 1.5 | 0.5 to 4.0 | 1.0 | 3.0 |");
+        assert_eq!(Summary::of(Vec::new()).to_string(), "- |");
     }
 }

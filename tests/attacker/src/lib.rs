@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`victim`] | what the attacked process is told and what it tells |
 //! | [`arena`] | the attacked process, its honest peer, and what both must have at the end |
+//! | `attackers` | where the attackers' tasks run |
 //! | [`figures`] | what an attack costs the honest |
 //! | [`bait`] | the stream that hostile producers produce |
 //! | [`proxy`] | a path that is longer than loopback |
@@ -15,6 +16,7 @@
 //! says which defence each of them is about and how the test was made to fail.
 
 pub mod arena;
+mod attackers;
 pub mod bait;
 pub mod figures;
 pub mod proxy;
