@@ -15,7 +15,7 @@ use rivermesh_proto::{
     NetworkId, NodeId,
     catalog::{Catalog, Change, Clock, Config, Source, announce_interval},
     entry::{Departure, Entry, Revisions, SignedRecord},
-    sync::{Initiator, Responder},
+    sync::{Initiator, Party, Responder},
 };
 
 const WALL: u64 = 1_793_491_200_000_000;

@@ -14,7 +14,7 @@ use rivermesh_proto::{
         Departure, Entry, EntryError, Kind, MAX_REFRESH_S, MIN_REFRESH_S, Record, SignedRecord,
     },
     limits,
-    sync::{Initiator, MESSAGES, Message, Output, Responder, SyncError},
+    sync::{Initiator, MESSAGES, Message, Output, Party, Responder, SyncError},
     wire::PREFIX,
 };
 

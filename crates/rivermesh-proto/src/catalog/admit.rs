@@ -3,7 +3,7 @@
 //! The checks go from cheap to dear: what the header says (network, sender, version, clock), room,
 //! and only then the body and the signature. So a record that is not news costs a look-up.
 
-use std::{sync::Arc, time::Duration};
+use std::{cmp::Ordering, sync::Arc, time::Duration};
 
 use thiserror::Error;
 
@@ -33,6 +33,24 @@ pub enum Source {
         /// The authenticated other end.
         peer: NodeId,
     },
+}
+
+/// A record whose body was read and whose signature fits.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    record: SignedRecord,
+    body: Record,
+}
+
+impl Verified {
+    /// Verifies a record, which costs some 50 µs.
+    ///
+    /// # Errors
+    /// As [`SignedRecord::verify`].
+    pub fn of(record: SignedRecord) -> Result<Self, EntryError> {
+        let body = record.verify()?;
+        Ok(Self { record, body })
+    }
 }
 
 /// What came of a record that was taken.
@@ -138,6 +156,69 @@ impl Catalog {
         source: Source,
         now: Clock,
     ) -> Result<Admitted, Refused> {
+        self.decide(record, None, source, now)
+    }
+
+    /// As [`admit`](Self::admit), of a record that was verified before the catalog was at hand: that is what
+    /// costs time.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit), but for what [`Verified::of`] has found.
+    pub fn admit_verified(
+        &mut self,
+        verified: Verified,
+        source: Source,
+        now: Clock,
+    ) -> Result<Admitted, Refused> {
+        self.decide(verified.record, Some(verified.body), source, now)
+    }
+
+    /// Whether a record that somebody passes on is worth verifying: false only where
+    /// [`admit`](Self::admit) would refuse it now without doing so. Costs a few look-ups.
+    #[must_use]
+    pub fn may_take(&self, record: &SignedRecord, now: Clock) -> bool {
+        let (node, revision) = (record.node_bytes(), record.revision());
+        if record.network_bytes() != *self.network.as_bytes() {
+            return false;
+        }
+        if record.kind() == Kind::Suspicion {
+            return self.slots.get(&node).is_some_and(|slot| {
+                let told = match revision.cmp(&slot.record.revision()) {
+                    Ordering::Less => return false,
+                    Ordering::Equal => slot.suspicion.as_ref(),
+                    Ordering::Greater => slot.pending.as_ref(),
+                };
+                told.is_none_or(|told| told.revision() < revision)
+                    && record.signer_bytes() != *self.local
+                    && !self.connected.contains(&node)
+            });
+        }
+        let known = self.known(&node);
+        if node == *self.local {
+            return known.is_none_or(|known| revision >= known)
+                && self.record(&self.local) != Some(record);
+        }
+        let has_room = || {
+            let held = self.slots.get(&node).map_or(0, Slot::places);
+            places(record) <= held || self.over(record, held) == 0 || !self.lost.is_empty()
+        };
+        known.is_none_or(|known| revision > known)
+            && check_clock(revision, now).is_ok()
+            && (record.kind() == Kind::Departure || has_room())
+    }
+
+    /// By how many places the catalog would be over its capacity with an entry whose node holds these.
+    fn over(&self, record: &SignedRecord, held: usize) -> usize {
+        (self.places - held + places(record)).saturating_sub(self.config.capacity)
+    }
+
+    fn decide(
+        &mut self,
+        record: SignedRecord,
+        body: Option<Record>,
+        source: Source,
+        now: Clock,
+    ) -> Result<Admitted, Refused> {
         if record.network_bytes() != *self.network.as_bytes() {
             return Err(Refused::Network);
         }
@@ -147,18 +228,19 @@ impl Catalog {
             return Err(Refused::NotOwn);
         }
         match record.kind() {
-            Kind::Suspicion => self.admit_suspicion(record, now),
+            Kind::Suspicion => self.admit_suspicion(record, body, now),
             Kind::Entry | Kind::Departure if record.node_bytes() == *self.local => {
-                self.show_own(&record)
+                self.show_own(&record, body)
             }
-            Kind::Entry => self.admit_entry(record, source, now),
-            Kind::Departure => self.admit_departure(record, now),
+            Kind::Entry => self.admit_entry(record, body, source, now),
+            Kind::Departure => self.admit_departure(record, body, now),
         }
     }
 
     fn admit_entry(
         &mut self,
         record: SignedRecord,
+        body: Option<Record>,
         source: Source,
         now: Clock,
     ) -> Result<Admitted, Refused> {
@@ -193,7 +275,7 @@ impl Catalog {
             }
         }
         check_clock(revision, now)?;
-        let over = (self.places - held + places(&record)).saturating_sub(self.config.capacity);
+        let over = self.over(&record, held);
         let grows = places(&record) > held;
         let give_way = if grows && over > 0 {
             let others = self.give_way(over, &node, in_person);
@@ -201,7 +283,7 @@ impl Catalog {
         } else {
             Vec::new()
         };
-        let Record::Entry(entry) = record.verify()? else {
+        let Record::Entry(entry) = verified(&record, body)? else {
             return Err(Refused::Invalid(EntryError::Malformed("not an entry")));
         };
         let lifetime = self.lifetime(entry.refresh());
@@ -247,7 +329,12 @@ impl Catalog {
         None
     }
 
-    fn admit_departure(&mut self, record: SignedRecord, now: Clock) -> Result<Admitted, Refused> {
+    fn admit_departure(
+        &mut self,
+        record: SignedRecord,
+        body: Option<Record>,
+        now: Clock,
+    ) -> Result<Admitted, Refused> {
         let (node, revision) = (record.node_bytes(), record.revision());
         let listed = self.slots.get(&node);
         let known = listed.map(|slot| &slot.record).or_else(|| {
@@ -265,13 +352,18 @@ impl Catalog {
             || self.lifetime(announce_interval(self.slots.len())),
             |slot| slot.lifetime,
         );
-        let Record::Departure(departure) = record.verify()? else {
+        let Record::Departure(departure) = verified(&record, body)? else {
             return Err(Refused::Invalid(EntryError::Malformed("not a departure")));
         };
         Ok(self.depart(departure.node, record, lifetime, now))
     }
 
-    fn admit_suspicion(&mut self, record: SignedRecord, now: Clock) -> Result<Admitted, Refused> {
+    fn admit_suspicion(
+        &mut self,
+        record: SignedRecord,
+        body: Option<Record>,
+        now: Clock,
+    ) -> Result<Admitted, Refused> {
         let (node, revision) = (record.node_bytes(), record.revision());
         let reporter = record.signer_bytes();
         let slot = self.slots.get(&node).ok_or(Refused::UnknownNode)?;
@@ -300,7 +392,7 @@ impl Catalog {
         if !self.reporters.may(&reporter, now.mono) {
             return Err(Refused::TooManySuspicions);
         }
-        let Record::Suspicion(suspicion) = record.verify()? else {
+        let Record::Suspicion(suspicion) = verified(&record, body)? else {
             return Err(Refused::Invalid(EntryError::Malformed("not a suspicion")));
         };
         self.reporters.spend(suspicion.reporter, now.mono);
@@ -332,7 +424,7 @@ impl Catalog {
     /// Somebody shows the local node a record of itself.
     ///
     /// Neither clock nor age is checked: whatever its own key signed, it has to get above it.
-    fn show_own(&self, record: &SignedRecord) -> Result<Admitted, Refused> {
+    fn show_own(&self, record: &SignedRecord, body: Option<Record>) -> Result<Admitted, Refused> {
         let own = self.record(&self.local);
         if own == Some(record) {
             return Err(Refused::Known);
@@ -341,7 +433,7 @@ impl Catalog {
         if record.revision() < known {
             return Err(Refused::Older { known });
         }
-        record.verify()?;
+        verified(record, body)?;
         Ok(Admitted {
             refute: Some(record.revision()),
             ..Admitted::default()
@@ -457,6 +549,11 @@ impl Catalog {
     pub(super) fn lifetime(&self, refresh: Duration) -> Duration {
         refresh * MISSED_REFRESHES + self.config.grace
     }
+}
+
+/// What a record says, which costs much unless it is known.
+fn verified(record: &SignedRecord, body: Option<Record>) -> Result<Record, EntryError> {
+    body.map_or_else(|| record.verify(), Ok)
 }
 
 /// Holds a revision to the bounds around the local clock.

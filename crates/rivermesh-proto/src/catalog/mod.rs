@@ -49,7 +49,7 @@ use std::{
     time::Duration,
 };
 
-pub use admit::{Admitted, Refused, Source};
+pub use admit::{Admitted, Refused, Source, Verified};
 pub(crate) use digest::bucket_of;
 pub use digest::{BUCKETS, Digest};
 pub(crate) use exchange::Offer;

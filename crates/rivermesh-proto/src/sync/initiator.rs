@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Message, Output, Side, SyncError, message::ITEMS};
+use super::{Incoming, Message, Output, Party, Side, SyncError, message::ITEMS};
 use crate::{
     NodeId,
     catalog::{BUCKETS, Catalog, Clock},
@@ -48,61 +48,6 @@ impl Initiator {
         (initiator, open)
     }
 
-    /// Takes a message of the responder.
-    ///
-    /// # Errors
-    /// When the responder breaks a rule; the sync is over then, and the connection should be, too.
-    pub fn handle(
-        &mut self,
-        bytes: &[u8],
-        catalog: &mut Catalog,
-        now: Clock,
-    ) -> Result<Output, SyncError> {
-        // Over, unless the message is found to belong here.
-        let state = std::mem::replace(&mut self.state, State::Done);
-        let message = self.side.take(bytes)?;
-        let mut output = Output::default();
-        match (state, message) {
-            (State::Opened, Message::Same) => output.done = true,
-            (State::Opened, Message::Buckets(sums)) => {
-                let (buckets, items) = differing(&sums.0, catalog);
-                self.may_want = items.len();
-                output.send = Some(self.have(buckets, items));
-            }
-            (State::Listing { buckets, items }, Message::More) => {
-                output.send = Some(self.have(buckets, items));
-            }
-            (
-                State::Exchanging { pushing },
-                Message::Delta {
-                    records,
-                    want,
-                    last,
-                },
-            ) => {
-                if records.is_empty() && want.is_empty() && !last && !pushing {
-                    return Err(SyncError::Unexpected("a delta without any progress"));
-                }
-                self.may_want = self
-                    .may_want
-                    .checked_sub(want.len())
-                    .ok_or(SyncError::Unexpected("more wanted than was listed"))?;
-                self.side.admit(records, catalog, now, &mut output)?;
-                self.side.queue.extend(want);
-                let records = self.side.fill(catalog, now);
-                let more = !self.side.queue.is_empty();
-                output.done = last && !more;
-                output.send = Some(Message::Push { records, more });
-                if !output.done {
-                    self.state = State::Exchanging { pushing: more };
-                }
-            }
-            (State::Done, _) => return Err(SyncError::Unexpected("the sync is over")),
-            _ => return Err(SyncError::Unexpected("not the turn of this message")),
-        }
-        Ok(output)
-    }
-
     fn have(&mut self, buckets: [u8; 32], mut items: VecDeque<([u8; 32], u64)>) -> Message {
         let page: Vec<_> = items.drain(..items.len().min(ITEMS)).collect();
         let last = items.is_empty();
@@ -116,6 +61,73 @@ impl Initiator {
             items: page,
             last,
         }
+    }
+}
+
+impl Party for Initiator {
+    fn read(&mut self, bytes: &[u8]) -> Result<Incoming, SyncError> {
+        let message = self.side.take(bytes);
+        let message = message.inspect_err(|_| self.state = State::Done)?;
+        Ok(Incoming::new(message))
+    }
+
+    fn admit(
+        &mut self,
+        incoming: &mut Incoming,
+        most: usize,
+        catalog: &mut Catalog,
+        now: Clock,
+    ) -> Result<Output, SyncError> {
+        let mut output = Output::default();
+        // What does not belong here is for `answer` to refuse.
+        if let (State::Exchanging { .. }, Message::Delta { .. }) = (&self.state, &incoming.message)
+        {
+            let admitted = self.side.admit(incoming, most, catalog, now, &mut output);
+            admitted.inspect_err(|_| self.state = State::Done)?;
+        }
+        Ok(output)
+    }
+
+    fn answer(
+        &mut self,
+        mut incoming: Incoming,
+        catalog: &mut Catalog,
+        now: Clock,
+    ) -> Result<Output, SyncError> {
+        let mut output = self.admit(&mut incoming, usize::MAX, catalog, now)?;
+        // Over, unless the message is found to belong here.
+        let state = std::mem::replace(&mut self.state, State::Done);
+        match (state, incoming.message) {
+            (State::Opened, Message::Same) => output.done = true,
+            (State::Opened, Message::Buckets(sums)) => {
+                let (buckets, items) = differing(&sums.0, catalog);
+                self.may_want = items.len();
+                output.send = Some(self.have(buckets, items));
+            }
+            (State::Listing { buckets, items }, Message::More) => {
+                output.send = Some(self.have(buckets, items));
+            }
+            (State::Exchanging { pushing }, Message::Delta { want, last, .. }) => {
+                if incoming.carried == 0 && want.is_empty() && !last && !pushing {
+                    return Err(SyncError::Unexpected("a delta without any progress"));
+                }
+                self.may_want = self
+                    .may_want
+                    .checked_sub(want.len())
+                    .ok_or(SyncError::Unexpected("more wanted than was listed"))?;
+                self.side.queue.extend(want);
+                let records = self.side.fill(catalog, now);
+                let more = !self.side.queue.is_empty();
+                output.done = last && !more;
+                output.send = Some(Message::Push { records, more });
+                if !output.done {
+                    self.state = State::Exchanging { pushing: more };
+                }
+            }
+            (State::Done, _) => return Err(SyncError::Unexpected("the sync is over")),
+            _ => return Err(SyncError::Unexpected("not the turn of this message")),
+        }
+        Ok(output)
     }
 }
 

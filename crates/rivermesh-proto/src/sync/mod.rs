@@ -20,28 +20,30 @@
 //! Each side speaks in turn, one message of at most [`limits::SYNC_PAGE`] at a time, so that neither
 //! holds more than a page for the other, and no pair of full windows can lock.
 //!
-//! [`Initiator`] and [`Responder`] are the two state machines. Several may run on one catalog at a
+//! [`Initiator`] and [`Responder`] are the two state machines, each a [`Party`]. Several may run on one catalog at a
 //! time, and the catalog may change between messages.
 
 #[cfg(test)]
 pub(crate) mod fixture;
+mod incoming;
 mod initiator;
 mod message;
 mod responder;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use thiserror::Error;
 
+pub use incoming::Incoming;
 pub use initiator::Initiator;
 pub use message::{Carried, Message, Sums};
 pub use responder::Responder;
 
 use crate::{
     NodeId,
-    catalog::{Catalog, Change, Clock, Offer, Refused, Source},
+    catalog::{Catalog, Change, Clock, Offer, Refused},
     entry::{EntryError, Kind, SignedRecord},
     limits,
 };
@@ -66,6 +68,56 @@ pub struct Output {
     pub refute: Option<u64>,
     /// After `send`, nothing more is sent or expected.
     pub done: bool,
+}
+
+/// One of the two sides of a sync.
+///
+/// [`handle`](Self::handle) is all that a side needs. The other three are its steps, for whoever must not
+/// hold the catalog for as long as it takes to verify a page: see [`Incoming`].
+pub trait Party {
+    /// Reads a message of the peer.
+    ///
+    /// # Errors
+    /// When it is not a message, or the peer sends more than it may; the sync is over then, and the
+    /// connection should be, too.
+    fn read(&mut self, bytes: &[u8]) -> Result<Incoming, SyncError>;
+
+    /// Hands records of a message to the catalog, this many at most. Nothing is to be sent yet.
+    ///
+    /// # Errors
+    /// As [`handle`](Self::handle).
+    fn admit(
+        &mut self,
+        incoming: &mut Incoming,
+        most: usize,
+        catalog: &mut Catalog,
+        now: Clock,
+    ) -> Result<Output, SyncError>;
+
+    /// Hands what is left of a message to the catalog, and answers it.
+    ///
+    /// # Errors
+    /// As [`handle`](Self::handle).
+    fn answer(
+        &mut self,
+        incoming: Incoming,
+        catalog: &mut Catalog,
+        now: Clock,
+    ) -> Result<Output, SyncError>;
+
+    /// Takes a message of the peer.
+    ///
+    /// # Errors
+    /// When the peer breaks a rule; the sync is over then, and the connection should be, too.
+    fn handle(
+        &mut self,
+        bytes: &[u8],
+        catalog: &mut Catalog,
+        now: Clock,
+    ) -> Result<Output, SyncError> {
+        let incoming = self.read(bytes)?;
+        self.answer(incoming, catalog, now)
+    }
 }
 
 /// The peer broke a rule of the sync. What was taken before that stays in the catalog, being checked
@@ -129,18 +181,21 @@ impl Side {
         Message::decode(bytes)
     }
 
-    /// Hands the records of a page to the catalog.
+    /// Hands records of a page to the catalog, this many at most.
     fn admit(
         &mut self,
-        records: Vec<Carried>,
+        incoming: &mut Incoming,
+        most: usize,
         catalog: &mut Catalog,
         now: Clock,
         output: &mut Output,
     ) -> Result<(), SyncError> {
-        for Carried { age_s, record } in records {
-            let age = Duration::from_secs(u64::from(age_s));
+        for _ in 0..most {
+            let Some((record, admitted)) = incoming.admit_next(catalog, now) else {
+                break;
+            };
             let node = record.node_bytes();
-            match catalog.admit(record.clone(), Source::Sync { age }, now) {
+            match admitted {
                 Ok(admitted) => {
                     output.changes.extend(admitted.displaced);
                     output.changes.extend(admitted.change);

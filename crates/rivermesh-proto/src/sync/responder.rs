@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{
-    Message, Output, Side, Sums, SyncError,
+    Incoming, Message, Output, Party, Side, Sums, SyncError,
     message::{ITEMS, OVERHEAD, WANTS},
 };
 use crate::{
@@ -50,21 +50,75 @@ impl Responder {
         }
     }
 
-    /// Takes a message of the initiator.
-    ///
-    /// # Errors
-    /// When the initiator breaks a rule; the sync is over then, and the connection should be, too.
-    pub fn handle(
+    /// Decides what to send and what to ask for.
+    fn plan(&mut self, buckets: &[u8; 32], mut theirs: BTreeMap<[u8; 32], u64>, catalog: &Catalog) {
+        for bucket in (0..=u8::MAX).filter(|bucket| contains(buckets, usize::from(*bucket))) {
+            for (node, ours) in catalog.counted(bucket) {
+                match theirs.remove(node.as_bytes()) {
+                    Some(known) if known == ours => {}
+                    Some(known) if known > ours => self.want.push_back(*node),
+                    Some(_) | None => self.side.queue.push_back(*node),
+                }
+            }
+        }
+        // The rest is not in our digest; what a tombstone remembers need not be asked for.
+        for (node, known) in theirs {
+            match catalog.known(&node) {
+                Some(ours) if ours == known => {}
+                Some(ours) if ours > known => self.side.queue.push_back(node),
+                Some(_) | None => self.want.push_back(node),
+            }
+        }
+    }
+
+    fn delta(&mut self, catalog: &Catalog, now: Clock) -> Message {
+        let records = self.side.fill(catalog, now);
+        let used: usize = records.iter().map(super::Carried::most_bytes).sum();
+        let room = (limits::SYNC_PAGE - OVERHEAD - used) / 32;
+        let wants = self.want.len().min(room).min(WANTS);
+        let want: Vec<_> = self.want.drain(..wants).collect();
+        self.told_last = self.side.queue.is_empty() && self.want.is_empty();
+        Message::Delta {
+            records,
+            want,
+            last: self.told_last,
+        }
+    }
+}
+
+impl Party for Responder {
+    fn read(&mut self, bytes: &[u8]) -> Result<Incoming, SyncError> {
+        let message = self.side.take(bytes);
+        let message = message.inspect_err(|_| self.state = State::Done)?;
+        Ok(Incoming::new(message))
+    }
+
+    fn admit(
         &mut self,
-        bytes: &[u8],
+        incoming: &mut Incoming,
+        most: usize,
         catalog: &mut Catalog,
         now: Clock,
     ) -> Result<Output, SyncError> {
+        let mut output = Output::default();
+        // What does not belong here is for `answer` to refuse.
+        if let (State::Exchanging, Message::Push { .. }) = (&self.state, &incoming.message) {
+            let admitted = self.side.admit(incoming, most, catalog, now, &mut output);
+            admitted.inspect_err(|_| self.state = State::Done)?;
+        }
+        Ok(output)
+    }
+
+    fn answer(
+        &mut self,
+        mut incoming: Incoming,
+        catalog: &mut Catalog,
+        now: Clock,
+    ) -> Result<Output, SyncError> {
+        let mut output = self.admit(&mut incoming, usize::MAX, catalog, now)?;
         // Over, unless the message is found to belong here.
         let state = std::mem::replace(&mut self.state, State::Done);
-        let message = self.side.take(bytes)?;
-        let mut output = Output::default();
-        match (state, message) {
+        match (state, incoming.message) {
             (State::Waiting, Message::Open { total, count }) => {
                 let digest = catalog.digest();
                 if digest.total() == total && digest.count() == count {
@@ -107,11 +161,10 @@ impl Responder {
                     };
                 }
             }
-            (State::Exchanging, Message::Push { records, more }) => {
-                if records.is_empty() && more {
+            (State::Exchanging, Message::Push { more, .. }) => {
+                if incoming.carried == 0 && more {
                     return Err(SyncError::Unexpected("a push without any progress"));
                 }
-                self.side.admit(records, catalog, now, &mut output)?;
                 if self.told_last && !more {
                     output.done = true;
                 } else {
@@ -123,41 +176,6 @@ impl Responder {
             _ => return Err(SyncError::Unexpected("not the turn of this message")),
         }
         Ok(output)
-    }
-
-    /// Decides what to send and what to ask for.
-    fn plan(&mut self, buckets: &[u8; 32], mut theirs: BTreeMap<[u8; 32], u64>, catalog: &Catalog) {
-        for bucket in (0..=u8::MAX).filter(|bucket| contains(buckets, usize::from(*bucket))) {
-            for (node, ours) in catalog.counted(bucket) {
-                match theirs.remove(node.as_bytes()) {
-                    Some(known) if known == ours => {}
-                    Some(known) if known > ours => self.want.push_back(*node),
-                    Some(_) | None => self.side.queue.push_back(*node),
-                }
-            }
-        }
-        // The rest is not in our digest; what a tombstone remembers need not be asked for.
-        for (node, known) in theirs {
-            match catalog.known(&node) {
-                Some(ours) if ours == known => {}
-                Some(ours) if ours > known => self.side.queue.push_back(node),
-                Some(_) | None => self.want.push_back(node),
-            }
-        }
-    }
-
-    fn delta(&mut self, catalog: &Catalog, now: Clock) -> Message {
-        let records = self.side.fill(catalog, now);
-        let used: usize = records.iter().map(super::Carried::most_bytes).sum();
-        let room = (limits::SYNC_PAGE - OVERHEAD - used) / 32;
-        let wants = self.want.len().min(room).min(WANTS);
-        let want: Vec<_> = self.want.drain(..wants).collect();
-        self.told_last = self.side.queue.is_empty() && self.want.is_empty();
-        Message::Delta {
-            records,
-            want,
-            last: self.told_last,
-        }
     }
 }
 

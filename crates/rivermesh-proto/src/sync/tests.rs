@@ -2,9 +2,13 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{fixture::run, message::ITEMS, *};
+use super::{
+    fixture::{run, run_in_steps},
+    message::ITEMS,
+    *,
+};
 use crate::{
-    catalog::{BUCKETS, Config, Lost},
+    catalog::{BUCKETS, Config, Lost, Source},
     entry::fixture::{WALL, departure, entry, id, key, network, plain, suspicion},
 };
 
@@ -434,6 +438,11 @@ proptest! {
         let (mut a2, mut b2) = (fill(1, &a), fill(2, &b));
         run(&mut a1, &mut b1, at(0)).unwrap();
         run(&mut b2, &mut a2, at(0)).unwrap();
+        let (mut a3, mut b3) = (fill(1, &a), fill(2, &b));
+        run_in_steps(&mut a3, &mut b3, at(0)).unwrap();
+        prop_assert_eq!(ids(&a3), ids(&a1));
+        prop_assert_eq!(a3.digest(), a1.digest());
+        prop_assert_eq!(b3.digest(), a1.digest());
         prop_assert_eq!(ids(&a1), ids(&b1));
         prop_assert_eq!(a1.digest(), b1.digest());
         prop_assert_eq!(ids(&a1), ids(&a2));

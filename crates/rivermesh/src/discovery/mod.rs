@@ -14,7 +14,7 @@
 //! | `membership` | whom to ask to become a neighbour, and when |
 //! | `spread` | carries gossip over links and judges what it brings |
 //! | `neighbour` | the tasks that write to and read from one neighbour |
-//! | `reconcile` | comparing catalogs with peers |
+//! | `reconcile`, `exchange` | comparing catalogs with peers: when, and how |
 //! | `contact` | dialing: bootstrap peers, probes, lost ones; telling the network of dead ones |
 //! | `rendezvous` | the folder in which nodes of one machine find each other |
 //! | `place` | which addresses of an entry are dialed |
@@ -24,6 +24,7 @@ mod config;
 mod contact;
 mod directory;
 mod event;
+mod exchange;
 mod gossip;
 mod membership;
 mod meters;

@@ -1,4 +1,4 @@
-//! Comparing catalogs with peers: when, with whom, and the exchange itself.
+//! Comparing catalogs with peers: when, and with whom.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -7,36 +7,19 @@ use std::{
 };
 
 use rand::{RngExt, seq::IteratorRandom};
-use rivermesh_proto::{
-    NodeId,
-    catalog::Change,
-    code::Code,
-    limits,
-    sync::{Initiator, Output, Responder},
-    wire::StreamKind,
-};
-use tokio::{
-    sync::oneshot,
-    time::{Instant, timeout},
-};
+use rivermesh_proto::{NodeId, code::Code};
+use tokio::{sync::oneshot, time::Instant};
 use tracing::debug;
 
 use super::{
     Config, SyncError,
-    shared::Shared,
+    exchange::{initiate, respond},
     worker::{Input, Worker},
 };
 use crate::net::{Link, Reader, Writer};
 
-/// Time for one message of an exchange to be sent, or to come.
-const STEP: Duration = Duration::from_secs(5);
-/// Time for a whole exchange.
-const WHOLE: Duration = Duration::from_secs(60);
 /// A peer is not compared with again within this time for being a contact or the first neighbour.
 const RECENT: Duration = Duration::from_secs(5);
-
-/// Refreshed entries that a comparison may tell of because gossip is just about to.
-const ABOUT: usize = 2;
 
 /// A node that is new compares again with its contact after this part of [`Config::sync_min`], and
 /// then each time after twice as long.
@@ -218,144 +201,4 @@ impl Worker {
             self.on_learnt(peer);
         }
     }
-}
-
-/// What a comparison changed.
-#[derive(Debug, Default)]
-struct Learnt {
-    refreshed: usize,
-    other: bool,
-}
-
-impl Learnt {
-    fn add(&mut self, changes: &[Change]) {
-        let refreshed = changes
-            .iter()
-            .filter(|change| matches!(change, Change::Refreshed(_)))
-            .count();
-        self.refreshed += refreshed;
-        self.other |= refreshed < changes.len();
-    }
-
-    /// Whether it was more than what gossip is about to tell anyway: in a large network some node
-    /// has always just refreshed its entry.
-    fn matters(&self) -> bool {
-        self.other || self.refreshed > ABOUT
-    }
-}
-
-/// Compares catalogs as the side that asks; tells whether it learnt what matters.
-async fn initiate(shared: &Shared, link: &Arc<Link>) -> Result<bool, SyncError> {
-    let _held = link.hold();
-    let outcome = timeout(WHOLE, async {
-        let (mut writer, mut reader) = step(link, link.open(StreamKind::Sync)).await?;
-        let (mut initiator, open) = shared.read(|catalog| Initiator::start(link.peer(), catalog));
-        step(link, writer.message(&open, limits::SYNC_PAGE)).await?;
-        let mut learnt = Learnt::default();
-        loop {
-            let output = turn(shared, link, &mut reader, |bytes, catalog, now| {
-                initiator.handle(bytes, catalog, now)
-            })
-            .await?;
-            learnt.add(&output.changes);
-            if let Some(message) = &output.send {
-                step(link, writer.message(message, limits::SYNC_PAGE)).await?;
-            }
-            if output.done {
-                writer.finish();
-                return Ok(learnt.matters());
-            }
-        }
-    })
-    .await;
-    count(
-        shared,
-        outcome.unwrap_or_else(|_| Err(failed(link, "took too long"))),
-    )
-}
-
-/// Compares catalogs as the side that is asked; tells whether it learnt what matters.
-async fn respond(
-    shared: &Shared,
-    link: &Arc<Link>,
-    mut writer: Writer,
-    mut reader: Reader,
-) -> Result<bool, SyncError> {
-    let _held = link.hold();
-    let outcome = timeout(WHOLE, async {
-        let place = timeout(STEP, shared.answers.acquire()).await;
-        let Ok(Ok(_place)) = place else {
-            writer.reset(Code::Refused);
-            reader.stop(Code::Refused);
-            return Err(failed(link, "too many comparisons at once"));
-        };
-        let mut responder = Responder::new(link.peer());
-        let mut learnt = Learnt::default();
-        loop {
-            let output = turn(shared, link, &mut reader, |bytes, catalog, now| {
-                responder.handle(bytes, catalog, now)
-            })
-            .await?;
-            learnt.add(&output.changes);
-            if let Some(message) = &output.send {
-                step(link, writer.message(message, limits::SYNC_PAGE)).await?;
-            }
-            if output.done {
-                writer.finish();
-                return Ok(learnt.matters());
-            }
-        }
-    })
-    .await;
-    count(
-        shared,
-        outcome.unwrap_or_else(|_| Err(failed(link, "took too long"))),
-    )
-}
-
-/// Waits for the peer's message and works on it.
-async fn turn(
-    shared: &Shared,
-    link: &Link,
-    reader: &mut Reader,
-    handle: impl FnOnce(
-        &[u8],
-        &mut rivermesh_proto::catalog::Catalog,
-        rivermesh_proto::catalog::Clock,
-    ) -> Result<Output, rivermesh_proto::sync::SyncError>,
-) -> Result<Output, SyncError> {
-    let body = step(link, reader.body(limits::SYNC_PAGE)).await?;
-    let body = body.ok_or_else(|| failed(link, "the peer ended it early"))?;
-    shared
-        .sync(|catalog, now| handle(&body, catalog, now))
-        .map_err(|error| {
-            link.close(Code::Protocol);
-            failed(link, error)
-        })
-}
-
-async fn step<T, E: std::error::Error + 'static>(
-    link: &Link,
-    step: impl Future<Output = Result<T, E>>,
-) -> Result<T, SyncError> {
-    match timeout(STEP, step).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(failed(link, crate::net::error_chain(&error))),
-        Err(_) => Err(failed(link, "the peer took too long for a message")),
-    }
-}
-
-fn failed(link: &Link, reason: impl ToString) -> SyncError {
-    SyncError::Failed {
-        peer: link.peer(),
-        reason: reason.to_string(),
-    }
-}
-
-fn count<T>(shared: &Shared, outcome: Result<T, SyncError>) -> Result<T, SyncError> {
-    match &outcome {
-        Ok(_) => shared.meters.syncs.increment(1),
-        Err(_) => shared.meters.syncs_failed.increment(1),
-    }
-    outcome
 }

@@ -29,7 +29,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{Config, Event, Events, meters, meters::Meters, place::is_one};
+use super::{Config, Event, Events, exchange::Desk, meters, meters::Meters, place::is_one};
 
 /// Addresses of peers that are known from elsewhere than the catalog.
 const HINTS: usize = 1024;
@@ -68,6 +68,7 @@ pub(super) struct Shared {
     pub(super) neighbours: AtomicUsize,
     /// Places for syncs that peers ask for.
     pub(super) answers: Semaphore,
+    pub(super) desk: Desk,
     origin: Instant,
     /// How much the wall clock is behind, for tests.
     wall_behind: Duration,
@@ -145,6 +146,7 @@ impl Shared {
             renewed: Notify::new(),
             neighbours: AtomicUsize::new(0),
             answers: Semaphore::new(config.max_syncs),
+            desk: Desk::new(),
             origin,
             wall_behind: local.wall_behind,
             config,
@@ -222,6 +224,12 @@ impl Shared {
     /// Reads from the catalog.
     pub(super) fn read<T>(&self, read: impl FnOnce(&Catalog) -> T) -> T {
         read(&self.lock().catalog)
+    }
+
+    /// Reads from the catalog as it is at this moment.
+    pub(super) fn read_now<T>(&self, read: impl FnOnce(&Catalog, Clock) -> T) -> T {
+        let state = self.lock();
+        read(&state.catalog, self.clock())
     }
 
     /// Lets time pass in the catalog.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::sync;
+use crate::{entry::EntryError, sync};
 
 const NODES: u16 = 5;
 
@@ -71,6 +71,13 @@ fn feed(catalog: &mut Catalog, records: &[SignedRecord], sources: &[u8]) {
     }
 }
 
+/// The same record with a signature that does not fit.
+fn forged(record: &SignedRecord) -> SignedRecord {
+    let mut bytes = record.as_bytes().to_vec();
+    bytes[0] ^= 1;
+    SignedRecord::copy_from_slice(&bytes).unwrap()
+}
+
 fn exchange(a: &mut Catalog, b: &mut Catalog) {
     sync::fixture::run(a, b, at(0)).unwrap();
 }
@@ -93,6 +100,33 @@ proptest! {
         feed(&mut b, &shuffled, &[2]);
         prop_assert_eq!(before, content(&b));
         prop_assert_eq!(version, b.view().version());
+    }
+
+    #[test]
+    fn what_is_not_worth_it_is_refused_unverified_and_all_else_is_verified(
+        records in prop::collection::vec(prop_oneof![statement(), suspecting()], 1..30),
+        capacity in 1..=usize::from(NODES) + 1,
+    ) {
+        let small = || {
+            let config = Config { capacity, ..Config::default() };
+            // One of those that the records are about, too.
+            Catalog::new(id(1), network(), config)
+        };
+        let (mut catalog, mut beside) = (small(), small());
+        for record in records {
+            let worth = catalog.may_take(&record, at(0));
+            let refused = catalog.admit(forged(&record), FRESH, at(0)).unwrap_err();
+            let looked = matches!(refused, Refused::Invalid(EntryError::Signature));
+            // Who reports a suspicion is looked at later.
+            let reporter = matches!(refused, Refused::UnknownReporter | Refused::Unproven);
+            prop_assert_eq!(worth, looked || reporter, "{:?}: {}", record, refused);
+            let verified = Verified::of(record.clone()).unwrap();
+            prop_assert_eq!(
+                catalog.admit_verified(verified, FRESH, at(0)),
+                beside.admit(record, FRESH, at(0))
+            );
+        }
+        prop_assert_eq!(content(&catalog), content(&beside));
     }
 
     #[test]
