@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rivermesh::{
     Condition, Datum, Dynamic, Node, NodeId, SecretKey, StreamName,
     admission::{Authority, Grant, Revoking, Right, Ticket, Verifier},
-    node::{ExplainError, Explanation, Part},
+    node::{AskError, Explanation, Part},
 };
 use rivermesh_proto::{
     explain::ExplainReply,
@@ -62,7 +62,7 @@ async fn refuses(asks: &Node, producer: &Node, stream: &str, ticket: Option<&Tic
     let ticket = ticket.map(Into::into);
     let answer = asks.explain_at(producer.id(), asks.id(), stream, ticket);
     let answer = answer.await;
-    assert!(matches!(answer, Err(ExplainError::Refused)), "{answer:?}");
+    assert!(matches!(answer, Err(AskError::Refused)), "{answer:?}");
 }
 
 fn obstacle(node: &Node, peer: NodeId, stream: &str) -> (Option<Part>, String) {
@@ -229,10 +229,10 @@ async fn who_may_not_subscribe_is_told_nothing() {
         refuses(&b, &a, stream, ticket).await;
     }
     let name = b.explain_at(a.id(), b.id(), "two words", None).await;
-    assert!(matches!(name, Err(ExplainError::Name(_))), "{name:?}");
+    assert!(matches!(name, Err(AskError::Name(_))), "{name:?}");
     let nobody = SecretKey::generate().public();
     let gone = b.explain_at(nobody, b.id(), "s", None).await;
-    assert!(matches!(gone, Err(ExplainError::Connect(_))), "{gone:?}");
+    assert!(matches!(gone, Err(AskError::Connect(_))), "{gone:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,6 @@
 //! How far a producer's names are, as another node is told.
 
-use rivermesh::{
-    Condition,
-    producer::{LagError, Named},
-};
+use rivermesh::{Condition, node::AskError, producer::Named};
 use rivermesh_tests::{
     cluster::{Cluster, DEADLINE},
     oracle::Key,
@@ -65,10 +62,10 @@ async fn who_may_not_subscribe_is_not_told() {
     assert!(b.lag(a.id(), STREAM).await.is_ok());
     for (node, stream) in [(&c, STREAM), (&b, "nothing"), (&a, "nothing")] {
         let told = node.lag(a.id(), stream).await;
-        assert!(matches!(told, Err(LagError::Refused)), "{told:?}");
+        assert!(matches!(told, Err(AskError::Refused)), "{told:?}");
     }
     assert!(matches!(
         b.lag(a.id(), "two words").await,
-        Err(LagError::Name(_))
+        Err(AskError::Name(_))
     ));
 }

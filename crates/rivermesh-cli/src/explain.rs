@@ -7,7 +7,7 @@ use futures::future::join_all;
 use rivermesh::{
     Node, NodeId, Peer, StreamName,
     admission::Credential,
-    node::{ExplainError, Explanation},
+    node::{AskError, Explanation},
 };
 use serde::Serialize;
 
@@ -149,12 +149,12 @@ async fn answer(
     producer: NodeId,
     (peer, stream): (NodeId, &StreamName),
     ticket: Option<&Credential>,
-) -> Result<Explanation, ExplainError> {
+) -> Result<Explanation, AskError> {
     let mut tries = 1;
     loop {
         let asked = node.explain_at(producer, peer, stream.as_str(), ticket.cloned());
         match asked.await {
-            Err(ExplainError::Refused) if tries < TRIES => {
+            Err(AskError::Refused) if tries < TRIES => {
                 tries += 1;
                 tokio::time::sleep(AGAIN).await;
             }
@@ -163,10 +163,10 @@ async fn answer(
     }
 }
 
-fn row(producer: &Peer, answer: Result<Explanation, ExplainError>) -> Row {
+fn row(producer: &Peer, answer: Result<Explanation, AskError>) -> Row {
     let (error, receives, steps) = match answer {
         Ok(explanation) => (None, explanation.receives(), explanation.steps),
-        Err(ExplainError::Refused) => {
+        Err(AskError::Refused) => {
             let text = "it does not tell: it tells only whom it would let subscribe, by the tags, the round trip \
                         and the ticket of who asks (--tag, --key-file, --ticket); or it has just ended the stream";
             (Some(text.to_owned()), false, Vec::new())

@@ -5,11 +5,8 @@ use std::fmt;
 pub use rivermesh_proto::explain::Part;
 use rivermesh_proto::{NodeId, StreamName, explain};
 
-use super::Node;
-use crate::{
-    admission::Credential,
-    producer::explain::{ExplainError, For},
-};
+use super::{AskError, Node};
+use crate::{admission::Credential, producer::explain::For};
 
 /// One step of an [`Explanation`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,8 +106,8 @@ impl Node {
         peer: NodeId,
         stream: &str,
         credential: Option<Credential>,
-    ) -> Result<Explanation, ExplainError> {
-        let stream = StreamName::new(stream).map_err(ExplainError::Name)?;
+    ) -> Result<Explanation, AskError> {
+        let stream = StreamName::new(stream).map_err(AskError::Name)?;
         let (producers, witness) = (&self.inner.producers, self.inner.witness());
         let asked = producers.ask_why(&witness, producer, (peer, &stream), credential);
         let steps = asked.await?;

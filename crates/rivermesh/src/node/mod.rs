@@ -26,16 +26,14 @@ pub use self::{
     explain::{Explanation, Part, Step},
     key::{KeyFileError, check_private, make_key, read_key, read_network_key},
 };
-pub use crate::producer::explain::ExplainError;
+pub use crate::producer::question::AskError;
 use crate::{
     Datum,
     admission::{self, Grant, GrantError, RevocationList, RevokeError, Ticket},
     consumer::{self, ConsumeError, Consumer},
     discovery::{self, ChangeError, Discovery, SyncError},
     net::Peers,
-    producer::{
-        self, Behind, LagError, ProduceError, Producer, explain::Witness, registry::Producers,
-    },
+    producer::{self, Behind, ProduceError, Producer, explain::Witness, registry::Producers},
     stream,
     task::Tasks,
 };
@@ -265,7 +263,7 @@ impl Node {
     ///
     /// # Errors
     /// When the node cannot be reached, does not produce the stream, or does not admit this node.
-    pub async fn lag(&self, producer: NodeId, stream: &str) -> Result<Vec<Behind>, LagError> {
+    pub async fn lag(&self, producer: NodeId, stream: &str) -> Result<Vec<Behind>, AskError> {
         let Inner {
             peers, producers, ..
         } = &*self.inner;

@@ -17,6 +17,7 @@
 //! | `retain` | what is kept for consumers that come later |
 //! | `dedup` | which keys were sent a short while ago (pure) |
 //! | `named` | consumers with a name: what they have acknowledged, and what is kept for them |
+//! | `question` | questions about a stream over the network: one message there, one back |
 //! | `sender` | the task per remote consumer |
 //! | `worker` | the task per stream: keeps admission and `online` true |
 //! | `registry` | all streams of a node, and the peers that ask for them |
@@ -34,6 +35,7 @@ mod handle;
 mod log;
 pub(crate) mod named;
 mod pick;
+pub(crate) mod question;
 mod refusals;
 pub(crate) mod registry;
 mod retain;
@@ -50,7 +52,7 @@ pub use self::{
     dedup::Dedup,
     disk::Durability,
     handle::{Producer, SaveError, SendError, TrySendError},
-    named::{Behind, LagError, Named, Overflow},
+    named::{Behind, Named, Overflow},
     retain::Retention,
     status::{Stats, Status, Subscriber},
 };

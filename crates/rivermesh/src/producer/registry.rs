@@ -25,6 +25,7 @@ use super::{
     explain::Witness,
     feed::Feed,
     named::{Claim, Ear},
+    question::{finish, first},
     sender::{self, Change},
     status::Status,
 };
@@ -32,7 +33,7 @@ use crate::{
     admission::Desk,
     consumer::taken::Taken,
     discovery::Discovery,
-    net::{ReadError, Reader, Subscription, Use, Writer},
+    net::{ReadError, Reader, Subscription, Use},
     task::Tasks,
 };
 
@@ -210,14 +211,9 @@ impl Producers {
             _ => {}
         }
         let deadline = Instant::now() + limits::HANDSHAKE_PHASE;
-        let ask = match timeout_at(deadline, reader.message::<Subscribe>(limits::CONTROL)).await {
-            Ok(Ok(Some(ask))) => ask,
-            Ok(Ok(None)) | Err(_) => return writer.reset(Code::Timeout),
-            Ok(Err(error)) => {
-                debug!(peer = %link.peer().fmt_short(), %error, "not a subscription");
-                reader.stop(Code::BadFrame);
-                return writer.reset(Code::BadFrame);
-            }
+        let streams = (&mut writer, &mut reader);
+        let Some(ask) = first::<Subscribe>(&link, streams, deadline, "a subscription").await else {
+            return;
         };
         let Ok(admitted) = timeout_at(deadline, self.admit_in_turn(&link, ask)).await else {
             return writer.reset(Code::Timeout);
@@ -252,7 +248,9 @@ impl Producers {
                     sub.cut.cancel();
                 }
             }
-            (None, Ok(Ok(()))) => finish(writer).await,
+            (None, Ok(Ok(()))) => {
+                finish(writer, Instant::now() + limits::HANDSHAKE_PHASE).await;
+            }
             _ => writer.reset(Code::Timeout),
         }
     }
@@ -323,10 +321,4 @@ async fn listen(
         }
         tokio::time::sleep(CHANGE_PAUSE).await;
     }
-}
-
-/// Ends a stream and gives the peer a moment to read what was written.
-async fn finish(mut writer: Writer) {
-    writer.finish();
-    let _ = tokio::time::timeout(limits::HANDSHAKE_PHASE, writer.stopped()).await;
 }

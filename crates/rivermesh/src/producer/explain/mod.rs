@@ -15,7 +15,6 @@ use rivermesh_proto::{
     explain::{Finding, Part, Step},
 };
 
-pub use self::ask::ExplainError;
 use super::{
     core::{Core, Sub},
     refusals::Refused,

@@ -32,7 +32,6 @@ use thiserror::Error;
 
 pub(super) use self::holding::Holding;
 pub use self::{
-    ask::LagError,
     config::{Named, Overflow},
     status::Behind,
 };
