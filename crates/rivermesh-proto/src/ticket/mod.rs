@@ -23,10 +23,12 @@
 //! | `link` | one link, and what narrowing means |
 //! | `verify` | the decision, with its reason |
 //! | `revoke` | lists of tickets that count no more |
+//! | `form` | what tickets and revocation lists have in common |
 //! | `credential` | what is shown in a handshake: a ticket, or another proof |
 //! | `text` | the form that people copy |
 
 mod credential;
+mod form;
 mod link;
 mod pattern;
 mod revoke;
@@ -34,12 +36,13 @@ mod rights;
 mod text;
 mod verify;
 
-use std::fmt;
+use std::{fmt, mem};
 
 use bytes::Bytes;
-use iroh_base::{SecretKey, Signature};
+use iroh_base::SecretKey;
 use thiserror::Error;
 
+use self::form::{Head, SIGNATURE, VERSION};
 pub use self::{
     credential::{BadCredential, Credential, Kind},
     link::{Link, Stamp, Terms, TicketId, Widening},
@@ -51,11 +54,6 @@ pub use self::{
 };
 use crate::{NetworkId, NodeId, limits};
 
-const VERSION: u8 = 1;
-const NETWORK: usize = 1;
-const AUTHORITY: usize = NETWORK + 32;
-const LINKS: usize = AUTHORITY + 32;
-const SIGNATURE: usize = 64;
 const TAG: &[u8] = b"rivermesh/1 ticket\0";
 
 /// A ticket: well formed, in canonical form, and narrowing from link to link.
@@ -65,8 +63,7 @@ const TAG: &[u8] = b"rivermesh/1 ticket\0";
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ticket {
     bytes: Bytes,
-    network: NetworkId,
-    authority: NodeId,
+    head: Head,
     /// One at least.
     links: Vec<Link>,
     /// Where the signature of each link begins.
@@ -140,10 +137,11 @@ impl Ticket {
         stamp: Stamp,
         terms: &Terms,
     ) -> Result<Self, IssueError> {
-        let mut bytes = vec![VERSION];
-        bytes.extend_from_slice(network.as_bytes());
-        bytes.extend_from_slice(authority.public().as_bytes());
-        Self::append(bytes, authority, Link::new(stamp, terms))
+        let head = Head {
+            network,
+            authority: authority.public(),
+        };
+        Self::append(head.write(), authority, Link::new(stamp, terms))
     }
 
     /// A ticket for another node, by the holder of this one, that allows no more than this one
@@ -167,8 +165,7 @@ impl Ticket {
 
     fn append(mut bytes: Vec<u8>, key: &SecretKey, link: Link) -> Result<Self, IssueError> {
         bytes = link.write(bytes).map_err(IssueError::Terms)?;
-        let signature = key.sign(&signed(&bytes)).to_bytes();
-        bytes.extend_from_slice(&signature);
+        form::sign(TAG, key, &mut bytes);
         Self::decode(&bytes).map_err(IssueError::Terms)
     }
 
@@ -177,23 +174,10 @@ impl Ticket {
     /// # Errors
     /// See [`TicketError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, TicketError> {
+        let head = Head::read(bytes, (Head::LEN, limits::TICKET))?;
         let got = bytes.len();
-        if got > limits::TICKET {
-            return Err(TicketError::TooLarge { got });
-        }
-        match bytes.first() {
-            None => return Err(TicketError::Malformed("empty")),
-            Some(&VERSION) => {}
-            Some(&found) => return Err(TicketError::Version { found }),
-        }
-        if got < LINKS {
-            return Err(TicketError::Malformed("truncated"));
-        }
-        let network = NetworkId::from_bytes(array(bytes, NETWORK));
-        let authority = NodeId::from_bytes(&array(bytes, AUTHORITY))
-            .map_err(|_| TicketError::Malformed("the authority is no key"))?;
         let (mut links, mut signatures): (Vec<Link>, Vec<usize>) = (Vec::new(), Vec::new());
-        let mut at = LINKS;
+        let mut at = Head::LEN;
         while at < got || links.is_empty() {
             if links.len() == limits::TICKET_LINKS {
                 return Err(TicketError::TooManyLinks);
@@ -213,8 +197,7 @@ impl Ticket {
         }
         Ok(Self {
             bytes: Bytes::copy_from_slice(bytes),
-            network,
-            authority,
+            head,
             links,
             signatures,
         })
@@ -229,13 +212,13 @@ impl Ticket {
     /// The network that it counts in.
     #[must_use]
     pub const fn network(&self) -> NetworkId {
-        self.network
+        self.head.network
     }
 
     /// Whose word it is.
     #[must_use]
     pub const fn authority(&self) -> NodeId {
-        self.authority
+        self.head.authority
     }
 
     /// The links, from the authority's to the holder's; one to [`limits::TICKET_LINKS`].
@@ -260,40 +243,22 @@ impl Ticket {
     /// of time: see [`Verifier::verify`].
     #[must_use]
     pub fn is_signed(&self) -> bool {
-        let mut signer = self.authority;
-        for (link, at) in self.links.iter().zip(&self.signatures) {
-            let signature = Signature::from_bytes(&array(&self.bytes, *at));
-            if signer
-                .verify(&signed(&self.bytes[..*at]), &signature)
-                .is_err()
-            {
-                return false;
-            }
-            signer = link.terms.audience;
-        }
-        true
+        let mut signer = self.head.authority;
+        self.links.iter().zip(&self.signatures).all(|(link, at)| {
+            let signer = mem::replace(&mut signer, link.terms.audience);
+            form::is_signed(TAG, signer, &self.bytes, *at)
+        })
     }
 }
 
 impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ticket")
-            .field("network", &self.network)
-            .field("authority", &self.authority.fmt_short().to_string())
+            .field("network", &self.head.network)
+            .field("authority", &self.head.authority.fmt_short().to_string())
             .field("links", &self.links)
             .finish_non_exhaustive()
     }
-}
-
-fn signed(bytes: &[u8]) -> Vec<u8> {
-    [TAG, bytes].concat()
-}
-
-/// The `N` bytes from `at` on, which the caller knows to be there.
-fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    let mut array = [0; N];
-    array.copy_from_slice(&bytes[at..at + N]);
-    array
 }
 
 #[cfg(test)]

@@ -16,19 +16,19 @@ use std::{
 };
 
 use bytes::Bytes;
-use iroh_base::{SecretKey, Signature};
+use iroh_base::SecretKey;
 use thiserror::Error;
 
-use super::{Ticket, TicketId, VERSION, array};
+use super::{
+    Ticket, TicketId,
+    form::{self, Head, SIGNATURE, VERSION, array},
+};
 use crate::{NetworkId, NodeId, limits};
 
-const NETWORK: usize = 1;
-const AUTHORITY: usize = NETWORK + 32;
-const NUMBER: usize = AUTHORITY + 32;
+const NUMBER: usize = Head::LEN;
 const BEFORE: usize = NUMBER + 8;
 const IDS: usize = BEFORE + 8;
 const ID: usize = 16;
-const SIGNATURE: usize = 64;
 const TAG: &[u8] = b"rivermesh/1 revocations\0";
 
 /// What a list revokes.
@@ -47,8 +47,7 @@ pub struct Revoking {
 #[derive(Clone, PartialEq, Eq)]
 pub struct RevocationList {
     bytes: Bytes,
-    network: NetworkId,
-    authority: NodeId,
+    head: Head,
     revoking: Revoking,
 }
 
@@ -93,21 +92,20 @@ impl RevocationList {
         if got > limits::REVOCATIONS {
             return Err(RevocationError::TooLarge { got });
         }
-        let mut bytes = Vec::with_capacity(got);
-        bytes.push(VERSION);
-        bytes.extend_from_slice(network.as_bytes());
-        bytes.extend_from_slice(authority.public().as_bytes());
+        let head = Head {
+            network,
+            authority: authority.public(),
+        };
+        let mut bytes = head.write();
         bytes.extend_from_slice(&revoking.number.to_le_bytes());
         bytes.extend_from_slice(&revoking.before_s.to_le_bytes());
         for id in &revoking.ids {
             bytes.extend_from_slice(&id.0);
         }
-        let signature = authority.sign(&[TAG, &bytes].concat()).to_bytes();
-        bytes.extend_from_slice(&signature);
+        form::sign(TAG, authority, &mut bytes);
         Ok(Self {
             bytes: bytes.into(),
-            network,
-            authority: authority.public(),
+            head,
             revoking,
         })
     }
@@ -117,22 +115,11 @@ impl RevocationList {
     /// # Errors
     /// See [`RevocationError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, RevocationError> {
-        let got = bytes.len();
-        if got > limits::REVOCATIONS {
-            return Err(RevocationError::TooLarge { got });
-        }
-        match bytes.first() {
-            None => return Err(RevocationError::Malformed("empty")),
-            Some(&VERSION) => {}
-            Some(&found) => return Err(RevocationError::Version { found }),
-        }
-        let ids = got
-            .checked_sub(IDS + SIGNATURE)
-            .ok_or(RevocationError::Malformed("truncated"))?;
-        if ids % ID != 0 {
+        let head = Head::read(bytes, (IDS + SIGNATURE, limits::REVOCATIONS))?;
+        let end = bytes.len() - SIGNATURE;
+        if !(end - IDS).is_multiple_of(ID) {
             return Err(RevocationError::Malformed("truncated"));
         }
-        let end = IDS + ids;
         let listed: Vec<TicketId> = bytes[IDS..end]
             .chunks_exact(ID)
             .map(|id| TicketId(array(id, 0)))
@@ -140,16 +127,12 @@ impl RevocationList {
         if !listed.is_sorted_by(|a, b| a < b) {
             return Err(RevocationError::Malformed("not in canonical form"));
         }
-        let authority = NodeId::from_bytes(&array(bytes, AUTHORITY))
-            .map_err(|_| RevocationError::Malformed("the authority is no key"))?;
-        let signature = Signature::from_bytes(&array(bytes, end));
-        authority
-            .verify(&[TAG, &bytes[..end]].concat(), &signature)
-            .map_err(|_| RevocationError::Signature)?;
+        if !form::is_signed(TAG, head.authority, bytes, end) {
+            return Err(RevocationError::Signature);
+        }
         Ok(Self {
             bytes: Bytes::copy_from_slice(bytes),
-            network: NetworkId::from_bytes(array(bytes, NETWORK)),
-            authority,
+            head,
             revoking: Revoking {
                 number: u64::from_le_bytes(array(bytes, NUMBER)),
                 before_s: u64::from_le_bytes(array(bytes, BEFORE)),
@@ -163,9 +146,8 @@ impl RevocationList {
     #[must_use]
     pub fn peek(bytes: &[u8]) -> Option<(NetworkId, [u8; 32], u64)> {
         (bytes.len() >= IDS).then(|| {
-            let network = NetworkId::from_bytes(array(bytes, NETWORK));
-            let number = u64::from_le_bytes(array(bytes, NUMBER));
-            (network, array(bytes, AUTHORITY), number)
+            let (network, authority) = Head::peek(bytes);
+            (network, authority, u64::from_le_bytes(array(bytes, NUMBER)))
         })
     }
 
@@ -178,13 +160,13 @@ impl RevocationList {
     /// The network that it counts in.
     #[must_use]
     pub const fn network(&self) -> NetworkId {
-        self.network
+        self.head.network
     }
 
     /// Whose tickets it is about.
     #[must_use]
     pub const fn authority(&self) -> NodeId {
-        self.authority
+        self.head.authority
     }
 
     /// What it revokes.
@@ -196,7 +178,7 @@ impl RevocationList {
     /// Whether it revokes a ticket.
     #[must_use]
     pub fn covers(&self, ticket: &Ticket) -> bool {
-        if ticket.network() != self.network || ticket.authority() != self.authority {
+        if ticket.head != self.head {
             return false;
         }
         let links = ticket.links();
@@ -210,8 +192,8 @@ impl RevocationList {
 impl fmt::Debug for RevocationList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RevocationList")
-            .field("network", &self.network)
-            .field("authority", &self.authority.fmt_short().to_string())
+            .field("network", &self.head.network)
+            .field("authority", &self.head.authority.fmt_short().to_string())
             .field("number", &self.revoking.number)
             .field("before_s", &self.revoking.before_s)
             .field("ids", &self.revoking.ids.len())
@@ -232,10 +214,10 @@ impl Revoked {
     pub fn insert(&mut self, list: RevocationList) -> bool {
         let newer = self
             .lists
-            .get(&list.authority)
+            .get(&list.head.authority)
             .is_none_or(|held| held.revoking.number < list.revoking.number);
         if newer {
-            self.lists.insert(list.authority, list);
+            self.lists.insert(list.head.authority, list);
         }
         newer
     }

@@ -65,8 +65,7 @@ fn a_link_that_widens_is_refused_however_well_it_is_signed() {
         },
     );
     let mut bytes = wide.write(ticket().as_bytes().to_vec()).unwrap();
-    let signature = key(2).sign(&signed(&bytes)).to_bytes();
-    bytes.extend_from_slice(&signature);
+    form::sign(TAG, &key(2), &mut bytes);
     assert_eq!(
         Ticket::decode(&bytes),
         Err(TicketError::Widens {
@@ -88,8 +87,7 @@ fn only_the_holder_delegates() {
     // By hand, signed by somebody else: the form is right, the signature is not.
     let link = Link::new(stamp(2), &terms);
     let mut bytes = link.write(ticket().as_bytes().to_vec()).unwrap();
-    let signature = key(4).sign(&signed(&bytes)).to_bytes();
-    bytes.extend_from_slice(&signature);
+    form::sign(TAG, &key(4), &mut bytes);
     let forged = Ticket::decode(&bytes).unwrap();
     let jfk = stream("weather/jfk");
     assert_eq!(verify(&forged, &ask(&jfk, 3)), Err(Denied::Signature));
@@ -107,7 +105,7 @@ fn a_chain_of_five_links_is_refused() {
         },
     );
     bytes = link.write(bytes).unwrap();
-    bytes.extend_from_slice(&key(5).sign(&signed(&bytes)).to_bytes());
+    form::sign(TAG, &key(5), &mut bytes);
     assert_eq!(Ticket::decode(&bytes), Err(TicketError::TooManyLinks));
     let endless = Terms {
         delegations: 4,
@@ -218,11 +216,11 @@ fn other_forms_are_refused() {
         Err(TicketError::TooLarge { got: 2049 })
     );
     // A pattern that claims 4 GiB.
-    let mut claims = whole[..LINKS + 48].to_vec();
+    let mut claims = whole[..Head::LEN + 48].to_vec();
     claims.extend([0xff, 0xff, 0xff, 0xff, 0x0f]);
     assert!(Ticket::decode(&claims).is_err());
     // The length of the pattern, 9, in two bytes.
-    let at = LINKS + 48;
+    let at = Head::LEN + 48;
     assert_eq!(whole[at], 9);
     let mut long = whole.clone();
     long.splice(at..=at, [0x89, 0x00]);
@@ -250,7 +248,7 @@ fn weak_keys_verify_nothing() {
     let mut weak = [0; 32];
     weak[0] = 1;
     let mut bytes = ticket().as_bytes().to_vec();
-    bytes[AUTHORITY..AUTHORITY + 32].copy_from_slice(&weak);
+    bytes[Head::LEN - 32..Head::LEN].copy_from_slice(&weak);
     let at = bytes.len() - SIGNATURE;
     bytes[at..].fill(0);
     bytes[at] = 1;
