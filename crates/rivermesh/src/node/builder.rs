@@ -1,8 +1,8 @@
 //! How a node is set up, and started.
 
-use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, mem, net::SocketAddr, path::PathBuf, sync::Arc};
 
-use iroh::{EndpointAddr, SecretKey};
+use iroh::{Endpoint, EndpointAddr, SecretKey};
 use rivermesh_proto::{
     NetworkId, NetworkKey,
     invite::{Invite, InviteError},
@@ -57,6 +57,15 @@ pub enum SpawnError {
     /// The socket could not be bound.
     #[error("the node has no endpoint")]
     Endpoint(#[source] EndpointError),
+}
+
+/// What of a node has to be made before anything of it runs, because it may fail.
+struct Made {
+    network: NetworkId,
+    discovery: Discovery,
+    endpoint: Endpoint,
+    desk: Desk,
+    shelf: Option<Shelf>,
 }
 
 /// Sets up a node. Made by [`Node::builder`].
@@ -254,17 +263,18 @@ impl Builder {
         let local = Local {
             secret_key: secret_key.clone(),
             network,
-            name: self.name,
-            tags: self.tags,
+            name: mem::take(&mut self.name),
+            tags: mem::take(&mut self.tags),
             instance: rand::random(),
             wall_behind: std::time::Duration::ZERO,
         };
-        let discovery = Discovery::new(local, self.discovery).map_err(SpawnError::Entry)?;
+        let config = self.discovery.clone();
+        let discovery = Discovery::new(local, config).map_err(SpawnError::Entry)?;
         let options = Options {
             secret_key,
-            bind: self.bind,
-            relay: self.relay,
-            transport: self.transport,
+            bind: mem::take(&mut self.bind),
+            relay: mem::take(&mut self.relay),
+            transport: mem::take(&mut self.transport),
             mdns: self.mdns,
             dht: self.dht,
         };
@@ -273,6 +283,24 @@ impl Builder {
             .await
             .map_err(SpawnError::Endpoint)?;
         discovery.locate(&endpoint).map_err(SpawnError::Entry)?;
+        Ok(self.start(Made {
+            network,
+            discovery,
+            endpoint,
+            desk,
+            shelf,
+        }))
+    }
+
+    /// Starts the tasks of a node; nothing can fail any more.
+    fn start(self, made: Made) -> Node {
+        let Made {
+            network,
+            discovery,
+            endpoint,
+            desk,
+            shelf,
+        } = made;
         let tasks = Tasks::new();
         let (events, links) = mpsc::channel(LINK_EVENTS);
         let (subscriptions, asked) = mpsc::channel(SUBSCRIPTIONS);
@@ -284,10 +312,8 @@ impl Builder {
             .collect();
         let keyed = !keys.is_empty();
         if let Some(shelf) = shelf {
-            tasks.spawn_last(
-                "revocations",
-                shelf.keep(desk.clone(), tasks.token().clone()),
-            );
+            let keeping = shelf.keep(desk.clone(), tasks.token().clone());
+            tasks.spawn_last("revocations", keeping);
         }
         let peers = Peers::spawn(Parts {
             endpoint: endpoint.clone(),
@@ -326,13 +352,13 @@ impl Builder {
             streams: self.streams,
             tasks,
         };
-        Ok(Node {
+        Node {
             inner: Arc::new(inner),
-        })
+        }
     }
 
     fn take_invites(&mut self) -> Result<(), SpawnError> {
-        for invite in std::mem::take(&mut self.invites) {
+        for invite in mem::take(&mut self.invites) {
             if invite.network() != self.network {
                 return Err(SpawnError::OtherNetwork {
                     invited: invite.network().to_owned(),
