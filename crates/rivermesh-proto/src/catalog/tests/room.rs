@@ -45,16 +45,65 @@ fn a_large_entry_counts_for_several() {
     assert_eq!(catalog.view().len(), 5, "nobody has gone for nothing");
     catalog.unreachable(&id(3), at(3)).unwrap();
     let admitted = gossip(&mut catalog, large(5, 1), 4).unwrap();
-    let gone: Vec<_> = admitted
-        .displaced
-        .iter()
-        .map(|left| left.peer().id())
-        .collect();
-    assert_eq!(gone, [id(1), id(2), id(3)]);
+    assert_eq!(gone(&admitted), [id(1), id(2), id(3)]);
 
     // The places of who leaves are free.
     gossip(&mut catalog, departure(5, 2), 5).unwrap();
     assert!(gossip(&mut catalog, large(6, 1), 5).is_ok());
+}
+
+/// A catalog with this many places, of which all are taken: the local node's, and one each of the others.
+fn full(capacity: usize) -> Catalog {
+    let mut catalog = catalog_with(Config {
+        capacity,
+        ..Config::default()
+    });
+    for n in 1..u16::try_from(capacity).unwrap() {
+        gossip(&mut catalog, entry(n, 1), 0).unwrap();
+    }
+    catalog
+}
+
+fn gone(admitted: &Admitted) -> Vec<NodeId> {
+    let displaced = admitted.displaced.iter();
+    displaced.map(|left| left.peer().id()).collect()
+}
+
+#[test]
+fn a_large_entry_that_goes_leaves_all_its_places() {
+    let mut catalog = full(3);
+    catalog.config.capacity = 6;
+    gossip(&mut catalog, large(1, 2), 0).unwrap();
+    for (n, second) in [(1, 1), (2, 2)] {
+        catalog.unreachable(&id(n), at(second)).unwrap();
+    }
+    let admitted = gossip(&mut catalog, large(3, 1), 3).unwrap();
+    assert_eq!(gone(&admitted), [id(1)], "its four places are enough");
+}
+
+#[test]
+fn nobody_gives_way_to_himself() {
+    let mut catalog = full(5);
+    for n in 1..4 {
+        catalog.unreachable(&id(n), at(u64::from(n))).unwrap();
+    }
+    // Three more places; two others can go.
+    assert_eq!(gossip(&mut catalog, large(1, 2), 4), Err(Refused::Full));
+    assert_eq!(catalog.view().len(), 5);
+    catalog.unreachable(&id(4), at(4)).unwrap();
+    let admitted = gossip(&mut catalog, large(1, 2), 5).unwrap();
+    assert_eq!(gone(&admitted), [id(2), id(3), id(4)]);
+    assert_eq!(listed(&catalog, 1), Some(true));
+}
+
+/// What a node says of itself is listed whatever room there is, so there may be more than fits.
+#[test]
+fn who_asks_for_no_more_is_not_refused_when_there_is_too_much() {
+    let mut catalog = full(3);
+    catalog.announce(large(0, 1), at(0)).unwrap();
+    assert!(gossip(&mut catalog, entry(1, 2), 1).is_ok());
+    assert_eq!(gossip(&mut catalog, large(1, 3), 1), Err(Refused::Full));
+    assert_eq!(catalog.view().len(), 3);
 }
 
 #[test]
