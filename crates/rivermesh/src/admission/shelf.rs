@@ -230,7 +230,7 @@ mod tests {
         desk.revoked(|all| all.get(&authority).map(|list| list.revoking().number))
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_counts_here_is_there_after_a_restart_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("revoked");
@@ -243,10 +243,13 @@ mod tests {
         desk.take(list("lab", 1, 3), None).unwrap();
         desk.take(list("lab", 2, 5), peer).unwrap();
         desk.take(list("lab", 3, 7), peer).unwrap();
+        // Virtual time goes on when everything is written.
+        let lines = || fs::read_to_string(&path).unwrap().lines().count();
+        tokio::time::sleep(AGAIN).await;
+        assert_eq!(lines(), 1);
         desk.trust([key(3).public()].iter());
-        while fs::read_to_string(&path).unwrap().lines().count() < 2 {
-            tokio::task::yield_now().await;
-        }
+        tokio::time::sleep(AGAIN).await;
+        assert_eq!(lines(), 2);
         // While the node ends.
         desk.take(list("lab", 1, 4), None).unwrap();
         done.cancel();
@@ -292,5 +295,46 @@ mod tests {
         let nowhere = folder.path().join("no").join("revoked");
         let opened = Shelf::open(nowhere, &desk());
         assert!(matches!(opened, Err(ShelfError::Io { .. })));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_written_is_written_when_it_can_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("revoked");
+        let (desk, done) = (desk(), CancellationToken::new());
+        let before = list("lab", 1, 3).to_string() + "\n";
+        fs::write(&path, &before).unwrap();
+        let shelf = Shelf::open(path.clone(), &desk).unwrap();
+        // Nothing can be written beside it.
+        let beside = folder.path().join("revoked.new");
+        fs::create_dir(&beside).unwrap();
+        let keeping = tokio::spawn(shelf.keep(desk.clone(), done.clone()));
+        desk.take(list("lab", 1, 4), None).unwrap();
+        // Virtual time stands still while a write is under way.
+        tokio::time::sleep(AGAIN / 2).await;
+        assert_eq!(fs::read_to_string(&path).unwrap(), before);
+        fs::remove_dir(&beside).unwrap();
+        tokio::time::sleep(AGAIN).await;
+        assert_eq!(number(&path, 1), Some(4));
+        done.cancel();
+        keeping.await.unwrap();
+    }
+
+    #[test]
+    fn a_file_has_so_many_lists_and_bytes_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("revoked");
+        let line = list("lab", 1, 3).to_string() + "\n";
+        for (lines, fits) in [(LISTS, true), (LISTS + 1, false)] {
+            fs::write(&path, line.repeat(lines)).unwrap();
+            match Shelf::open(path.clone(), &desk()) {
+                Ok(_) => assert!(fits),
+                Err(error) => assert!(!fits && matches!(error, ShelfError::TooMany { .. })),
+            }
+        }
+        let file = File::create(&path).unwrap();
+        file.set_len(BYTES + 1).unwrap();
+        let opened = Shelf::open(path, &desk());
+        assert!(matches!(opened, Err(ShelfError::TooMany { .. })));
     }
 }
