@@ -51,7 +51,7 @@ fn source(filter: usize) -> FilterSource {
     FilterSource::new(FILTERS[filter]).unwrap()
 }
 
-fn core(retention: Retention) -> Arc<Core> {
+fn core(retention: Option<Retention>) -> Arc<Core> {
     let settings = Settings {
         log_bytes: 600,
         batch_bytes: 100,
@@ -60,7 +60,7 @@ fn core(retention: Retention) -> Arc<Core> {
             bytes: 1 << 20,
             evaluated: 100,
         },
-        retention: Some(retention),
+        retention,
         dedup: None,
         max_consumers: 100,
         allow_lag: LagSet::ALL,
@@ -119,7 +119,7 @@ struct Bench {
 impl Bench {
     fn new(retention: Retention) -> Self {
         Self {
-            core: core(retention),
+            core: core(Some(retention)),
             retention,
             all: Vec::new(),
             now_us: 1_000,

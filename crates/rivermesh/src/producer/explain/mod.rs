@@ -225,7 +225,7 @@ fn required(core: &Core, peer: &Peer) -> (bool, String) {
 }
 
 /// Whether the peer has shown what entitles it, where that is asked for; decided anew.
-fn entitled(
+pub(super) fn entitled(
     core: &Core,
     peer: NodeId,
     sub: Option<&Arc<Sub>>,
