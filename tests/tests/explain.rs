@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rivermesh::{
-    Condition, Datum, Dynamic, Node, NodeId, SecretKey, StreamName,
+    Condition, Datum, Dynamic, NetworkKey, Node, NodeId, SecretKey, StreamName,
     admission::{Authority, Grant, Revoking, Right, Ticket, Verifier},
-    node::{AskError, Explanation, Part},
+    node::{AskError, Builder, Explanation, Part},
 };
 use rivermesh_proto::{
     explain::ExplainReply,
@@ -26,6 +26,17 @@ use tokio::time::timeout;
 #[derive(Serialize, Deserialize, Datum)]
 struct Row {
     secret: u32,
+}
+
+/// Three nodes of one network, each set up alike.
+async fn three(setup: impl Fn(Builder) -> Builder) -> (Cluster, [Node; 3]) {
+    let mut cluster = Cluster::new();
+    let nodes = [
+        cluster.spawn_with(&setup).await,
+        cluster.spawn_with(&setup).await,
+        cluster.spawn_with(&setup).await,
+    ];
+    (cluster, nodes)
 }
 
 /// What a node asks another one, until the answer passes.
@@ -136,16 +147,34 @@ async fn each_step_is_told_and_the_first_that_fails_is_the_last() {
         obstacle(&a, b.id(), "open").0 == Some(Part::Catalog)
     })
     .await;
+    a.shutdown().await;
+    let (part, text) = obstacle(&a, b.id(), "open");
+    assert_eq!(part, Some(Part::Stream), "{text}");
+    assert!(text.contains("this node has ended it"), "{text}");
+}
+
+/// In a network of more nodes than one has neighbours there are those that it knows of and has no connection to.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_known_and_not_connected_is_told_so() {
+    let mut cluster = Cluster::new();
+    let mut nodes = Vec::new();
+    for _ in 0..12 {
+        nodes.push(cluster.spawn().await);
+    }
+    let a = &nodes[11];
+    let _producer = a.producer::<Bytes>().stream("s").build().unwrap();
+    eventually(DEADLINE, || {
+        let mut told = nodes.iter().map(|node| obstacle(a, node.id(), "s"));
+        told.any(|(part, text)| {
+            part == Some(Part::Connection) && text.contains("a consumer dials when it wants")
+        })
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_producer_tells_over_the_network_what_it_tells_its_program() {
-    let mut cluster = Cluster::new();
-    let (a, b, c) = (
-        cluster.spawn().await,
-        cluster.spawn().await,
-        cluster.spawn().await,
-    );
+    let (_, [a, b, c]) = three(|node| node).await;
     let producer = a.producer::<Row>().stream("s").build().unwrap();
     let not_yet = told((&b, &a), (b.id(), None), |answer| {
         answer
@@ -192,15 +221,70 @@ async fn a_producer_tells_over_the_network_what_it_tells_its_program() {
     assert!(!fault.to_string().contains("nonsense"), "{fault}");
 }
 
+/// What is told of a subscription is what the producer counts of this one, and of no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_subscription_has_its_own_numbers() {
+    let key = NetworkKey::from_bytes([7; 32]);
+    let (_, [a, b, c]) = three(|node| node.network_key(key.clone())).await;
+    let producer = a.producer::<Row>().stream("s");
+    let producer = producer.online_when(Condition::at_least(2));
+    let producer = producer.build().unwrap();
+    let some = b.consumer::<Row>().stream("s").filter("secret > 7");
+    let _some = some.build().unwrap();
+    let _all = c.consumer::<Row>().stream("s").build().unwrap();
+    for secret in 0..10 {
+        let sent = timeout(DEADLINE, producer.send(Row { secret })).await;
+        sent.unwrap().unwrap();
+    }
+    for (node, filter, lag) in [
+        (&b, "left out 8 items by secret > 7", "2 sent, 0 missed"),
+        (&c, "none: it gets all items", "10 sent, 0 missed"),
+    ] {
+        let lag = format!("0 items wait for it (skip), {lag}");
+        let answer = told((&a, &a), (node.id(), None), |answer| {
+            answer.receives()
+                && finding(answer, Part::Lag) == lag
+                && finding(answer, Part::Filter) == filter
+        });
+        let answer = answer.await;
+        assert!(finding(&answer, Part::NetworkKey).starts_with("proved"));
+        let seat = finding(&answer, Part::Capacity);
+        assert!(seat.starts_with("subscribed for ") && !seat.contains("times"));
+    }
+    let _again = c.consumer::<Row>().stream("s").build().unwrap();
+    told((&a, &a), (c.id(), None), |answer| {
+        answer.receives() && finding(answer, Part::Capacity).contains(" (2 times; ")
+    })
+    .await;
+}
+
+/// A node that is gone without a word is listed for a while, and receives nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_be_reached_is_told_apart_from_who_is_not_listed() {
+    let mut cluster = Cluster::new();
+    let (a, b) = (cluster.spawn().await, cluster.spawn().await);
+    let _producer = a.producer::<Bytes>().stream("s").build().unwrap();
+    let gone = b.id();
+    eventually(DEADLINE, || {
+        obstacle(&a, gone, "s").0 == Some(Part::Capacity)
+    })
+    .await;
+    drop(b);
+    eventually(DEADLINE, || {
+        let (part, text) = obstacle(&a, gone, "s");
+        if part == Some(Part::Catalog) && text.contains("listed, cannot be reached") {
+            Ok(())
+        } else {
+            Err(text)
+        }
+    })
+    .await;
+}
+
 /// Who may not subscribe is told nothing, and not whether there is anything to be told.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_not_subscribe_is_told_nothing() {
-    let mut cluster = Cluster::new();
-    let (a, b, c) = (
-        cluster.spawn().await,
-        cluster.spawn().await,
-        cluster.spawn().await,
-    );
+    let (cluster, [a, b, c]) = three(|node| node).await;
     let authority = Authority::new(cluster.network(), SecretKey::generate());
     let grant = |node: &Node, pattern: &str| {
         authority
@@ -237,12 +321,7 @@ async fn who_may_not_subscribe_is_told_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_ticket_is_told_and_what_is_wrong_with_it() {
-    let mut cluster = Cluster::new();
-    let (a, b, c) = (
-        cluster.spawn().await,
-        cluster.spawn().await,
-        cluster.spawn().await,
-    );
+    let (cluster, [a, b, c]) = three(|node| node).await;
     let authority = Authority::new(cluster.network(), SecretKey::generate());
     let producer = a.producer::<Bytes>().stream("s");
     let producer = producer.require_ticket(Verifier::new().trust(authority.id()));
