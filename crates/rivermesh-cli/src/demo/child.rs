@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     convert::Infallible,
+    future::Future,
     time::{Duration, Instant},
 };
 
@@ -12,8 +13,9 @@ use tokio::{sync::mpsc, time::interval};
 
 use super::wire::{Order, Report};
 use crate::{
-    args::Speed,
-    family::say,
+    args::{NetworkArgs, Speed},
+    family::{orders, say},
+    join,
     latency::{micros_of, now_us},
 };
 
@@ -24,8 +26,38 @@ pub(super) const CONSUMER_TAG: &str = "demo-consumer";
 /// How often round-trip times are reported.
 const RTT_EVERY: Duration = Duration::from_millis(500);
 
+/// Runs a child: its node, and `work` on it, until that ends or the parent is gone.
+///
+/// # Errors
+/// When the node cannot start, the work fails, or the parent is gone.
+pub(super) async fn run(
+    net: &NetworkArgs,
+    work: impl AsyncFnOnce(&Node, mpsc::Receiver<Order>) -> Result<()>,
+) -> Result<bool> {
+    let orders = orders::<Order>();
+    let node = join::start(net).await?;
+    up(&node)?;
+    let ended = tokio::select! {
+        worked = work(&node, orders) => worked,
+        watched = watch(&node) => watched.map(|_| ()),
+    };
+    node.shutdown().await;
+    ended.map(|()| true)
+}
+
+/// Works until the parent says that it is over, or is gone.
+pub(super) async fn until_dismissed(
+    work: impl Future<Output = Result<()>>,
+    mut orders: mpsc::Receiver<Order>,
+) -> Result<()> {
+    tokio::select! {
+        worked = work => worked,
+        () = dismissal(&mut orders) => Ok(()),
+    }
+}
+
 /// Says that the node is up.
-pub(super) fn up(node: &Node) -> Result<()> {
+fn up(node: &Node) -> Result<()> {
     let at_us = now_us();
     say(&Report::Up {
         node: node.id().to_string(),
@@ -34,7 +66,7 @@ pub(super) fn up(node: &Node) -> Result<()> {
 }
 
 /// Reports who is found, and round-trip times, for as long as the node lives.
-pub(super) async fn watch(node: &Node) -> Result<Infallible> {
+async fn watch(node: &Node) -> Result<Infallible> {
     let mut events = node.events();
     let mut known = HashSet::new();
     let mut beat = interval(RTT_EVERY);
@@ -62,7 +94,7 @@ pub(super) async fn watch(node: &Node) -> Result<Infallible> {
 }
 
 /// Waits until the parent says that it is over, or is gone.
-pub(super) async fn dismissal(orders: &mut mpsc::Receiver<Order>) {
+async fn dismissal(orders: &mut mpsc::Receiver<Order>) {
     while let Some(order) = orders.recv().await {
         if order == Order::Finish {
             return;

@@ -14,8 +14,7 @@ use super::{
 };
 use crate::{
     args::DemoConsumerArgs,
-    family::{orders, say},
-    join,
+    family::say,
     latency::{Latency, now_us},
 };
 
@@ -27,15 +26,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// # Errors
 /// When the node or the subscription cannot start, or the parent is gone.
 pub(crate) async fn run(args: &DemoConsumerArgs) -> Result<bool> {
-    let orders = orders::<Order>();
-    let node = join::start(&args.net).await?;
-    child::up(&node)?;
-    let ended = tokio::select! {
-        consumed = consume(&node, orders) => consumed,
-        watched = child::watch(&node) => watched.map(|_| ()),
-    };
-    node.shutdown().await;
-    ended.map(|()| true)
+    child::run(&args.net, consume).await
 }
 
 async fn consume(node: &Node, mut orders: mpsc::Receiver<Order>) -> Result<()> {

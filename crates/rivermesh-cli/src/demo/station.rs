@@ -15,12 +15,7 @@ use super::{
     forecast::again,
     wire::{Order, Report},
 };
-use crate::{
-    args::DemoStationArgs,
-    family::{orders, say},
-    join,
-    latency::now_us,
-};
+use crate::{args::DemoStationArgs, family::say, latency::now_us};
 
 /// How often the station journals what was accepted.
 const JOURNAL_EVERY: Duration = Duration::from_millis(20);
@@ -34,18 +29,15 @@ const LOG_BYTES: usize = 8 << 20;
 /// # Errors
 /// When the node or the stream cannot start, or the parent is gone.
 pub(crate) async fn run(args: &DemoStationArgs) -> Result<bool> {
-    let mut orders = orders::<Order>();
     let readings = readings_of(&args.origin)?;
-    let node = join::start(&args.net).await?;
-    child::up(&node)?;
-    let go = Notify::new();
-    let ended = tokio::select! {
-        sent = both_halves(args, &node, &readings, &go) => sent,
-        watched = child::watch(&node) => watched.map(|_| ()),
-        () = obey(&mut orders, &go) => Ok(()),
-    };
-    node.shutdown().await;
-    ended.map(|()| true)
+    child::run(&args.net, async |node, mut orders| {
+        let go = Notify::new();
+        tokio::select! {
+            sent = both_halves(args, node, &readings, &go) => sent,
+            () = obey(&mut orders, &go) => Ok(()),
+        }
+    })
+    .await
 }
 
 /// Hears when the second half begins; ends when the parent says so or is gone.

@@ -14,12 +14,7 @@ use super::{
 };
 use crate::{
     args::DemoAlertArgs,
-    demo::{
-        child,
-        wire::{Order, tell},
-    },
-    family::orders,
-    join,
+    demo::{child, wire::tell},
 };
 
 /// How often the alert node says where it stands.
@@ -30,16 +25,10 @@ const TICK: Duration = Duration::from_millis(50);
 /// # Errors
 /// When the node or the subscription cannot start, or the parent is gone.
 pub(crate) async fn run(args: &DemoAlertArgs) -> Result<bool> {
-    let mut orders = orders::<Order>();
-    let node = join::start(&args.net).await?;
-    child::up(&node)?;
-    let ended = tokio::select! {
-        alerted = alerted(&node) => alerted,
-        watched = child::watch(&node) => watched.map(|_| ()),
-        () = child::dismissal(&mut orders) => Ok(()),
-    };
-    node.shutdown().await;
-    ended.map(|()| true)
+    child::run(&args.net, async |node, orders| {
+        child::until_dismissed(alerted(node), orders).await
+    })
+    .await
 }
 
 /// Counts the alerts until the forecaster ends its stream, then stays until it is dismissed.

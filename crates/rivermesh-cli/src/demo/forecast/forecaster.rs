@@ -11,12 +11,7 @@ use tokio::time::interval;
 use super::{ALERT_TAG, DELAYED, desk::Desk, wire::Word};
 use crate::{
     args::{DemoForecasterArgs, Speed},
-    demo::{
-        child,
-        wire::{Order, tell},
-    },
-    family::orders,
-    join,
+    demo::{child, wire::tell},
 };
 
 /// How often the forecaster says where it stands.
@@ -27,16 +22,11 @@ const TICK: Duration = Duration::from_millis(50);
 /// # Errors
 /// When the node or a stream cannot start, or the parent is gone.
 pub(crate) async fn run(args: &DemoForecasterArgs) -> Result<bool> {
-    let mut orders = orders::<Order>();
-    let node = join::start(&args.net).await?;
-    child::up(&node)?;
-    let ended = tokio::select! {
-        forecast = forecast(&node, silence(args.speed)) => forecast,
-        watched = child::watch(&node) => watched.map(|_| ()),
-        () = child::dismissal(&mut orders) => Ok(()),
-    };
-    node.shutdown().await;
-    ended.map(|()| true)
+    let silent = silence(args.speed);
+    child::run(&args.net, async |node, orders| {
+        child::until_dismissed(forecast(node, silent), orders).await
+    })
+    .await
 }
 
 /// How long a station that sends at this speed may be silent: longer than any that is well is.
