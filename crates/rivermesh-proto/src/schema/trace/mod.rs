@@ -6,6 +6,7 @@
 //! that leaf gets another sample and the pass is run again. The number of samples, of passes and
 //! of nodes is bounded, so tracing ends for every type.
 
+mod access;
 mod de;
 mod node;
 mod samples;
