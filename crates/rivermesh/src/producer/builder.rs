@@ -8,6 +8,7 @@ use rivermesh_proto::{
     entry::StreamAdvert,
     ids::BadStreamName,
     limits,
+    schema::Schema,
     subscribe::{Lag, LagSet},
 };
 use thiserror::Error;
@@ -31,6 +32,9 @@ use crate::{
     admission::{Credential, Source, Verifier},
     discovery::ChangeError,
 };
+
+/// A stream that was begun: the handle that programs share, and its core.
+type Begun<T> = (Arc<Handle<T>>, Arc<Core>);
 
 /// A stream could not be produced. Nothing has changed.
 #[derive(Error)]
@@ -331,64 +335,68 @@ impl<T: Datum> Builder<T> {
         if producers.tasks().token().is_cancelled() {
             return Err(ProduceError::ShutDown);
         }
-        let found = producers.find_or_insert(&name, || {
-            let mut epoch = Epoch(rand::random());
-            let opened = self.durable.map(|mut durable| {
-                if let Some(named) = &self.settings.named {
-                    // A name that is taken must be one that can be noted.
-                    durable.config.names = durable.config.names.max(named.count());
-                }
-                let fingerprint = schema.fingerprint();
-                let opened = Disk::open(&durable, &name, fingerprint, epoch);
-                opened.map_err(ProduceError::<T>::Store)
-            });
-            let (disk, store) = opened.transpose()?.unzip();
-            if let Some(disk) = &disk {
-                epoch = disk.recovered().epoch;
-            }
-            let tasks = producers.tasks().part();
-            let select = (
-                pick::select::<T> as pick::Select,
-                named::key_of::<T> as named::KeyOf,
-            );
-            let desk = producers.desk().clone();
-            let core = Core::new(
-                name.clone(),
-                epoch,
-                schema,
-                select,
-                self.settings,
-                (desk, disk),
-                tasks,
-            );
-            let core = Arc::new(core);
-            let advert = StreamAdvert {
-                name: name.clone(),
-                fingerprint: core.fingerprint,
-                epoch,
-            };
-            producers
-                .discovery()
-                .add_stream(advert)
-                .map_err(ProduceError::Limit)?;
-            let catalog = producers.discovery().watch();
-            core.review(&catalog.borrow());
-            let work = worker::run(Arc::clone(&core), catalog, producers.drain());
-            core.tasks.spawn("fan-out", work);
-            if let Some(store) = store {
-                let writer = disk::Writer::new(Arc::clone(&core), store);
-                core.tasks.spawn_last("disk", writer.run());
-            }
-            let handle = Handle {
-                core: Arc::clone(&core),
-                producers: producers.clone(),
-                undelivered: self.undelivered,
-            };
-            Ok((Arc::new(handle), core))
-        })?;
+        let found = producers.find_or_insert(&name, || self.begin(&name, schema))?;
         match found {
             Found::Other => Err(ProduceError::OtherType(name)),
             found => Ok(found),
         }
+    }
+
+    /// Begins a stream that the node does not produce: its log on disk, its announcement, its tasks.
+    fn begin(self, name: &StreamName, schema: Arc<Schema>) -> Result<Begun<T>, ProduceError<T>> {
+        let producers = self.producers;
+        let mut epoch = Epoch(rand::random());
+        let opened = self.durable.map(|mut durable| {
+            if let Some(named) = &self.settings.named {
+                // A name that is taken must be one that can be noted.
+                durable.config.names = durable.config.names.max(named.count());
+            }
+            let fingerprint = schema.fingerprint();
+            let opened = Disk::open(&durable, name, fingerprint, epoch);
+            opened.map_err(ProduceError::<T>::Store)
+        });
+        let (disk, store) = opened.transpose()?.unzip();
+        if let Some(disk) = &disk {
+            epoch = disk.recovered().epoch;
+        }
+        let tasks = producers.tasks().part();
+        let select = (
+            pick::select::<T> as pick::Select,
+            named::key_of::<T> as named::KeyOf,
+        );
+        let desk = producers.desk().clone();
+        let core = Core::new(
+            name.clone(),
+            epoch,
+            schema,
+            select,
+            self.settings,
+            (desk, disk),
+            tasks,
+        );
+        let core = Arc::new(core);
+        let advert = StreamAdvert {
+            name: name.clone(),
+            fingerprint: core.fingerprint,
+            epoch,
+        };
+        producers
+            .discovery()
+            .add_stream(advert)
+            .map_err(ProduceError::Limit)?;
+        let catalog = producers.discovery().watch();
+        core.review(&catalog.borrow());
+        let work = worker::run(Arc::clone(&core), catalog, producers.drain());
+        core.tasks.spawn("fan-out", work);
+        if let Some(store) = store {
+            let writer = disk::Writer::new(Arc::clone(&core), store);
+            core.tasks.spawn_last("disk", writer.run());
+        }
+        let handle = Handle {
+            core: Arc::clone(&core),
+            producers,
+            undelivered: self.undelivered,
+        };
+        Ok((Arc::new(handle), core))
     }
 }
