@@ -162,7 +162,7 @@ fn served(
 }
 
 /// What a peer is subscribed by, and how many places are taken by all.
-fn subscriptions_of(core: &Core, peer: NodeId) -> (Vec<Arc<Sub>>, usize) {
+pub(super) fn subscriptions_of(core: &Core, peer: NodeId) -> (Vec<Arc<Sub>>, usize) {
     let subs = core.subs();
     let own = subs.values().filter(|sub| sub.peer == peer && sub.counts());
     (own.cloned().collect(), subs.len())

@@ -139,3 +139,15 @@ async fn a_revoked_ticket_is_told_before_the_worker_has_looked() {
     let (holds, finding) = told();
     assert!(!holds && finding.contains("revoked"), "{finding}");
 }
+
+/// Who has not confirmed that it is admitted, or was cut, is not told to receive anything.
+#[tokio::test(start_paused = true)]
+async fn a_subscription_is_told_of_from_when_it_is_confirmed_until_it_is_cut() {
+    let still = Still::new().await;
+    let own = || explain::subscriptions_of(&still.core, node()).0.len();
+    assert_eq!(own(), 0);
+    still.core.confirm(still.feed.sub());
+    assert_eq!(own(), 1);
+    still.feed.cut().cancel();
+    assert_eq!(own(), 0);
+}
