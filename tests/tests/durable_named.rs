@@ -283,6 +283,73 @@ async fn what_is_not_acknowledged_fills_the_disk_and_no_more() {
     }
 }
 
+/// What a name has not acknowledged is kept after a restart, too, before anybody has acknowledged anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restart_nothing_is_let_go_that_a_name_waits_for() {
+    let disk = Config::default()
+        .disk_bytes(1 << 20)
+        .segment_bytes(128 << 10);
+    let dir = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::new();
+    let (b, a) = (cluster.spawn().await, cluster.spawn().await);
+    let bounds = Named::default().overflow(Overflow::Error);
+    let producer = produce(&a, dir.path(), bounds, disk);
+    let consumer = consume(&b, false, None);
+    let met = producer.when(Condition::at_least(1));
+    timeout(DEADLINE, met).await.unwrap();
+    drop(consumer);
+    send(&producer, 100).await;
+    a.shutdown().await;
+
+    let a = cluster.spawn().await;
+    let producer = produce(&a, dir.path(), bounds, disk);
+    let refused = async {
+        loop {
+            let number = producer.stats().items;
+            match producer.send(numbered(number)).await {
+                Ok(_) => assert!(number < 20_000, "there is room for everything"),
+                Err(SendError::Unacknowledged(_)) => break,
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+    };
+    timeout(DEADLINE, refused).await.unwrap();
+    let mut consumer = consume(&b, false, None);
+    for seq in 0..producer.stats().items {
+        let item = item(&mut consumer).await;
+        assert_eq!((item.seq, item.item.number), (seq, seq));
+        item.commit().unwrap();
+    }
+}
+
+/// A stream that has ended waits for what its consumers still acknowledge.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_acknowledged_after_the_end_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::new();
+    let (b, a) = (cluster.spawn().await, cluster.spawn().await);
+    let producer = plain(&a, dir.path());
+    let mut consumer = consume(&b, true, None);
+    let met = producer.when(Condition::at_least(1));
+    timeout(DEADLINE, met).await.unwrap();
+    send(&producer, 100).await;
+    let mut items = Vec::new();
+    for _ in 0..100 {
+        items.push(item(&mut consumer).await);
+    }
+    producer.close();
+    for item in items {
+        item.commit().unwrap();
+    }
+    eventually(DEADLINE, || producer.named()[0].committed == 100).await;
+    drop(consumer);
+    a.shutdown().await;
+
+    let a = cluster.spawn().await;
+    let producer = plain(&a, dir.path());
+    assert_eq!(producer.named()[0].committed, 100);
+}
+
 /// The members of a group are told what is gone, each of them, and get the rest once between them.
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_is_told_to_every_member() {
