@@ -70,8 +70,9 @@ pub use self::{
     },
     discovery::Rendezvous,
     net::{
+        dial::ConnectError,
         endpoint::{EndpointError, Relay},
-        peers::{Config as ConnectionConfig, ConnectError},
+        peers::Config as ConnectionConfig,
         transport::{Acknowledge, Congestion, Profile, Transport},
     },
     node::Node,

@@ -17,10 +17,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::{
-    peers::{Peers, Refusal},
-    stream,
-};
+use super::{dial::Refusal, peers::Peers, stream};
 
 /// Accepts connections until the endpoint is closed.
 pub(super) async fn run(peers: Peers) {

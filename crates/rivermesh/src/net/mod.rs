@@ -8,20 +8,25 @@
 //! | `link` | one proven connection to a peer, and who uses it |
 //! | `accept` | incoming connections, until they are proven |
 //! | `transport` | the QUIC settings |
-//! | `peers` | all links: dialling, taking in, letting go |
-//! | `rivals` | which of two connections to one peer to keep |
+//! | `peers` | all links |
+//! | `dial` | dialing, and what goes with any new connection: handshake, admission |
+//! | `rivals` | taking a link in, and which of two to one peer to keep |
+//! | `serve` | what a peer opens on a link |
 
 mod accept;
+pub(crate) mod dial;
 pub(crate) mod endpoint;
 pub(crate) mod handshake;
 pub(crate) mod link;
 pub(crate) mod peers;
 mod rivals;
+mod serve;
 pub(crate) mod stream;
 pub(crate) mod transport;
 
 pub(crate) use self::{
+    dial::{ConnectError, error_chain},
     link::{Link, Use},
-    peers::{ConnectError, Directory, LinkEvent, Peers, Subscription, error_chain},
+    peers::{Directory, LinkEvent, Peers, Subscription},
     stream::{ReadError, Reader, WriteError, Writer},
 };

@@ -1,36 +1,24 @@
-//! All links: dialling, taking in, and letting go.
+//! All links of a node: what is known of them, and letting go those that nothing uses.
 
 use std::{
     collections::HashMap,
-    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
-use iroh::{
-    Endpoint, EndpointAddr,
-    endpoint::{Connection, ConnectionError},
-};
+use iroh::{Endpoint, EndpointAddr};
 use metrics::{Counter, counter};
-use rivermesh_proto::{
-    NodeId,
-    code::Code,
-    handshake::{Hello, Role},
-    wire::{self, StreamKind},
-};
-use thiserror::Error;
+use rivermesh_proto::{NodeId, code::Code, handshake::Hello, wire::StreamKind};
 use tokio::{
-    sync::{Notify, Semaphore, mpsc, oneshot},
-    time::{MissedTickBehavior, interval, timeout},
+    sync::{Notify, Semaphore, mpsc},
+    time::{MissedTickBehavior, interval},
 };
-use tracing::{debug, trace};
 
 use super::{
-    handshake::{self, Failure, Membership},
+    handshake::Membership,
     link::{Link, Use},
-    rivals::{self, Choice},
-    stream::{self, Reader, Writer},
+    stream::{Reader, Writer},
 };
 use crate::{admission::Desk, task::Tasks};
 
@@ -107,67 +95,29 @@ pub(crate) struct Subscription {
     pub(crate) reader: Reader,
 }
 
-/// A peer could not be connected.
-#[derive(Debug, Error, Clone)]
-#[non_exhaustive]
-pub enum ConnectError {
-    /// The peer is this node itself.
-    #[error("a node cannot connect to itself")]
-    Myself,
-    /// Nobody answered at the addresses known.
-    #[error("no connection to {peer}: {reason}")]
-    Unreachable {
-        /// The peer.
-        peer: NodeId,
-        /// What the transport said.
-        reason: String,
-    },
-    /// The peer did not answer in time.
-    #[error("no answer from {peer} within {within:?}")]
-    Timeout {
-        /// The peer.
-        peer: NodeId,
-        /// How long was waited.
-        within: Duration,
-    },
-    /// The peer, or this node, refused the handshake.
-    #[error("handshake with {peer} failed: {reason}")]
-    Handshake {
-        /// The peer.
-        peer: NodeId,
-        /// What was wrong.
-        reason: String,
-        /// What the peer said when it closed the connection.
-        code: Option<Code>,
-    },
-    /// The node shuts down.
-    #[error("the node is shutting down")]
-    ShuttingDown,
-}
-
 /// The links of a node.
 #[derive(Clone)]
 pub(crate) struct Peers(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) endpoint: Endpoint,
-    membership: Membership,
-    directory: Arc<dyn Directory>,
+    pub(super) membership: Membership,
+    pub(super) directory: Arc<dyn Directory>,
     pub(super) config: Config,
-    links: Mutex<HashMap<NodeId, Arc<Link>>>,
+    pub(super) links: Mutex<HashMap<NodeId, Arc<Link>>>,
     /// Links that others have replaced and that are still used: at most one for each peer.
-    retired: Mutex<HashMap<NodeId, Arc<Link>>>,
+    pub(super) retired: Mutex<HashMap<NodeId, Arc<Link>>>,
     /// One lock per peer that is being dialed, so that two callers share one dial.
-    dials: Mutex<HashMap<NodeId, Arc<tokio::sync::Mutex<()>>>>,
-    dial_places: Arc<Semaphore>,
+    pub(super) dials: Mutex<HashMap<NodeId, Arc<tokio::sync::Mutex<()>>>>,
+    pub(super) dial_places: Arc<Semaphore>,
     /// A link was taken in.
-    arrived: Notify,
-    events: mpsc::Sender<LinkEvent>,
-    subscriptions: mpsc::Sender<Subscription>,
-    desk: Desk,
+    pub(super) arrived: Notify,
+    pub(super) events: mpsc::Sender<LinkEvent>,
+    pub(super) subscriptions: mpsc::Sender<Subscription>,
+    pub(super) desk: Desk,
     pub(super) tasks: Tasks,
     /// Links that this node dialed, and those that peers did.
-    opened: [Counter; 2],
+    pub(super) opened: [Counter; 2],
     pub(super) refused: Counter,
 }
 
@@ -245,72 +195,6 @@ impl Peers {
         self.map().len() + lock(&self.0.retired).len()
     }
 
-    /// The link to a peer, dialing it if need be. Callers for one peer share one dial.
-    pub(crate) async fn connect(&self, peer: NodeId) -> Result<Use, ConnectError> {
-        self.connect_at(peer, None).await
-    }
-
-    /// As [`Peers::connect`], with an address known from elsewhere than the catalog.
-    pub(crate) async fn connect_at(
-        &self,
-        peer: NodeId,
-        hint: Option<EndpointAddr>,
-    ) -> Result<Use, ConnectError> {
-        if peer == self.0.endpoint.id() {
-            return Err(ConnectError::Myself);
-        }
-        if let Some(link) = self.get(peer) {
-            return Ok(link.hold());
-        }
-        let turn = {
-            let mut dials = lock(&self.0.dials);
-            dials.retain(|_, turn| Arc::strong_count(turn) > 1);
-            Arc::clone(dials.entry(peer).or_default())
-        };
-        let turn = tokio::select! {
-            biased;
-            link = self.arrival(peer) => return Ok(link),
-            turn = turn.lock_owned() => turn,
-        };
-        // Many dials that lead nowhere may be in front of this one.
-        let place = tokio::select! {
-            biased;
-            link = self.arrival(peer) => return Ok(link),
-            place = Arc::clone(&self.0.dial_places).acquire_owned() => place,
-        };
-        let place = place.map_err(|_| ConnectError::ShuttingDown)?;
-        let (done, dialed) = oneshot::channel();
-        let (peers, within) = (self.clone(), self.0.config.dial_timeout);
-        // A task of its own: a dial that is given up half way may close the one connection that the
-        // peer has decided to keep.
-        self.0.tasks.spawn("dial", async move {
-            let _held = (turn, place);
-            let result = timeout(within, peers.dial(peer, hint)).await;
-            let result = result.unwrap_or(Err(ConnectError::Timeout { peer, within }));
-            let _ = done.send(result);
-        });
-        // The peer may dial as well, and be quicker: after it was restarted it is, by seconds, when
-        // our packets still go to where it was before.
-        tokio::select! {
-            biased;
-            link = self.arrival(peer) => Ok(link),
-            result = dialed => result.unwrap_or(Err(ConnectError::ShuttingDown)),
-        }
-    }
-
-    /// Resolves when there is a link to the peer, whoever dialed it.
-    async fn arrival(&self, peer: NodeId) -> Use {
-        loop {
-            let mut arrived = pin!(self.0.arrived.notified());
-            // From here on a notification is kept for us, so looking before waiting loses none.
-            arrived.as_mut().enable();
-            if let Some(link) = self.get(peer) {
-                return link.hold();
-            }
-            arrived.await;
-        }
-    }
-
     /// Closes all links.
     pub(crate) fn close_all(&self, code: Code) {
         for link in self.links() {
@@ -318,227 +202,6 @@ impl Peers {
         }
         for link in lock(&self.0.retired).values() {
             link.close(code);
-        }
-    }
-
-    /// Dials a peer, whether there is a link to it or not.
-    pub(crate) async fn dial(
-        &self,
-        peer: NodeId,
-        hint: Option<EndpointAddr>,
-    ) -> Result<Use, ConnectError> {
-        let mut address = self.0.directory.address(peer);
-        if let Some(hint) = hint {
-            address.addrs.extend(hint.addrs);
-        }
-        debug!(peer = %peer.fmt_short(), addrs = ?address.addrs, "dialing");
-        let connection = self.0.endpoint.connect(address, wire::ALPN).await;
-        let connection = connection.map_err(|error| ConnectError::Unreachable {
-            peer,
-            reason: error_chain(&error),
-        })?;
-        match self.establish(connection, Role::Dialer).await {
-            Ok(link) => Ok(link),
-            // Both sides dialed at once, and the other connection is the one that is kept.
-            Err(Refusal::Duplicate(link)) => Ok(link),
-            Err(Refusal::Failed { reason, code }) => {
-                if code == Some(Code::Duplicate)
-                    && let Some(link) = self.get(peer)
-                {
-                    return Ok(link.hold());
-                }
-                Err(ConnectError::Handshake { peer, reason, code })
-            }
-        }
-    }
-
-    /// Runs the handshake, admits the peer's entry and takes the connection into the links.
-    pub(super) async fn establish(
-        &self,
-        connection: Connection,
-        role: Role,
-    ) -> Result<Use, Refusal> {
-        let inner = &*self.0;
-        let peer = connection.remote_id();
-        let local = inner.endpoint.id();
-        let hello = handshake::run(
-            &connection,
-            role,
-            local,
-            &inner.membership,
-            inner.directory.hello(),
-        )
-        .await?;
-        let link = Arc::new(Link::new(connection, hello.instance, role == Role::Dialer));
-        if let Err(code) = inner.directory.admit(peer, hello.record, link.measure()) {
-            link.close(code);
-            return Err(Refusal::Failed {
-                reason: code.to_string(),
-                code: None,
-            });
-        }
-        let held = link.hold();
-        self.register(link)?;
-        Ok(held)
-    }
-
-    /// Takes a new link in, unless another one to the same peer is kept instead.
-    fn register(&self, link: Arc<Link>) -> Result<(), Refusal> {
-        let local = self.0.endpoint.id();
-        let (replaced, choice) = {
-            let mut links = self.map();
-            let rival = links.get(&link.peer()).filter(|rival| !rival.is_closed());
-            // Many may have been in their handshake when there was room.
-            let places = self.0.config.max_connections;
-            if rival.is_none() && !link.dialed() && links.len() >= places {
-                drop(links);
-                link.close(Code::Busy);
-                return Err(Refusal::Failed {
-                    reason: Code::Busy.to_string(),
-                    code: None,
-                });
-            }
-            let choice = rival.map_or(Choice::New, |rival| rivals::choose(local, &link, rival));
-            if let (Some(rival), Choice::Old) = (rival, choice) {
-                let rival = rival.hold();
-                drop(links);
-                link.close(Code::Duplicate);
-                return Err(Refusal::Duplicate(rival));
-            }
-            (links.insert(link.peer(), Arc::clone(&link)), choice)
-        };
-        self.0.arrived.notify_waiters();
-        self.0.opened[usize::from(!link.dialed())].increment(1);
-        if let Some(old) = replaced {
-            trace!(peer = %link.peer().fmt_short(), ?choice, "a newer connection replaces the one before");
-            match choice {
-                Choice::Both => self.retire(old),
-                _ => old.close(Code::Duplicate),
-            }
-        }
-        self.0.tasks.spawn("link", self.clone().serve(link));
-        Ok(())
-    }
-
-    /// Lets a link go that another one replaces, as soon as nobody uses it: a subscription on it may
-    /// be one whose producer ends now, and could not be had again on the other link.
-    fn retire(&self, link: Arc<Link>) {
-        let before = lock(&self.0.retired).insert(link.peer(), Arc::clone(&link));
-        if let Some(before) = before {
-            before.close(Code::Duplicate);
-        }
-        link.retire();
-        if link.is_closed() {
-            self.forget(&link);
-        }
-    }
-
-    fn forget(&self, link: &Link) {
-        lock(&self.0.retired).retain(|_, retired| retired.id() != link.id());
-    }
-
-    /// Hands what the peer opens on a link to whom it concerns, until the link is lost.
-    async fn serve(self, link: Arc<Link>) {
-        if self
-            .0
-            .events
-            .send(LinkEvent::Up(Arc::clone(&link)))
-            .await
-            .is_err()
-        {
-            return;
-        }
-        let error = tokio::select! {
-            error = self.serve_streams(&link) => error,
-            error = self.serve_uni_streams(&link) => error,
-            never = self.0.desk.tell(&link) => match never {},
-        };
-        let graceful = matches!(
-            error,
-            ConnectionError::ApplicationClosed(_) | ConnectionError::LocallyClosed
-        );
-        debug!(peer = %link.peer().fmt_short(), %error, "link down");
-        let last = {
-            let mut links = self.map();
-            let current = links
-                .get(&link.peer())
-                .is_some_and(|held| held.id() == link.id());
-            if current {
-                links.remove(&link.peer());
-            }
-            current
-        };
-        self.forget(&link);
-        if last {
-            let (peer, instance) = (link.peer(), link.instance());
-            let code = stream::close_code(&error);
-            let _ = self
-                .0
-                .events
-                .send(LinkEvent::Down {
-                    peer,
-                    instance,
-                    graceful,
-                    code,
-                })
-                .await;
-        }
-    }
-
-    async fn serve_streams(&self, link: &Arc<Link>) -> ConnectionError {
-        loop {
-            let (mut writer, mut reader) = match stream::accept(link.connection()).await {
-                Ok(halves) => halves,
-                Err(error) => return error,
-            };
-            // The kind is in the first packet of a stream, but a hostile peer may keep it back:
-            // each stream waits for its own.
-            let (link, inner) = (link.hold(), Arc::clone(&self.0));
-            self.0.tasks.spawn("stream", async move {
-                let kind = timeout(rivermesh_proto::limits::HANDSHAKE_PHASE, reader.kind()).await;
-                match kind {
-                    Ok(Ok(Some(
-                        kind @ (StreamKind::Subscribe | StreamKind::Lag | StreamKind::Explain),
-                    ))) => {
-                        let asked = Subscription {
-                            kind,
-                            link,
-                            writer,
-                            reader,
-                        };
-                        let _ = inner.subscriptions.send(asked).await;
-                    }
-                    Ok(Ok(Some(StreamKind::Sync))) => {
-                        let event = LinkEvent::Sync(Arc::clone(&link), writer, reader);
-                        let _ = inner.events.send(event).await;
-                    }
-                    _ => {
-                        reader.stop(Code::UnknownKind);
-                        writer.reset(Code::UnknownKind);
-                    }
-                }
-            });
-        }
-    }
-
-    async fn serve_uni_streams(&self, link: &Arc<Link>) -> ConnectionError {
-        loop {
-            let mut reader = match stream::accept_uni(link.connection()).await {
-                Ok(reader) => reader,
-                Err(error) => return error,
-            };
-            let (link, inner) = (link.hold(), Arc::clone(&self.0));
-            self.0.tasks.spawn("stream", async move {
-                let kind = timeout(rivermesh_proto::limits::HANDSHAKE_PHASE, reader.kind()).await;
-                match kind {
-                    Ok(Ok(Some(StreamKind::Gossip))) => {
-                        let event = LinkEvent::Gossip(Arc::clone(&link), reader);
-                        let _ = inner.events.send(event).await;
-                    }
-                    Ok(Ok(Some(StreamKind::Revocations))) => inner.desk.hear(&link, reader).await,
-                    _ => reader.stop(Code::UnknownKind),
-                }
-            });
         }
     }
 
@@ -564,49 +227,13 @@ impl Peers {
         }
     }
 
-    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<NodeId, Arc<Link>>> {
+    pub(super) fn map(&self) -> std::sync::MutexGuard<'_, HashMap<NodeId, Arc<Link>>> {
         lock(&self.0.links)
-    }
-}
-
-/// A connection was not taken in.
-pub(super) enum Refusal {
-    /// This one is kept instead.
-    Duplicate(Use),
-    Failed {
-        reason: String,
-        code: Option<Code>,
-    },
-}
-
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Self {
-        let code = failure.closed_by_peer();
-        let reason = match code {
-            Some(code) => format!("the peer closed the connection: {code}"),
-            None => error_chain(&failure),
-        };
-        Self::Failed { reason, code }
     }
 }
 
 /// A poisoned lock means that a task panicked while it held it; no invariant of the maps here
 /// spans two statements, so they are used on.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// An error and its causes in one line.
-pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -1,12 +1,19 @@
-//! Two connections between the same two nodes: which of them is kept.
+//! Links come and go; of two connections between the same two nodes, one is kept.
 
-use rivermesh_proto::NodeId;
+use std::sync::Arc;
 
-use super::link::Link;
+use rivermesh_proto::{NodeId, code::Code};
+use tracing::trace;
+
+use super::{
+    dial::Refusal,
+    link::Link,
+    peers::{Peers, lock},
+};
 
 /// What becomes of a link where there is another one to the same peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Choice {
+enum Choice {
     /// It is not taken; the old one is kept.
     Old,
     /// It is taken, and the old one is of no use any more.
@@ -16,9 +23,66 @@ pub(super) enum Choice {
     Both,
 }
 
+impl Peers {
+    /// Takes a new link in, unless another one to the same peer is kept instead.
+    pub(super) fn register(&self, link: Arc<Link>) -> Result<(), Refusal> {
+        let local = self.0.endpoint.id();
+        let (replaced, choice) = {
+            let mut links = self.map();
+            let rival = links.get(&link.peer()).filter(|rival| !rival.is_closed());
+            // Many may have been in their handshake when there was room.
+            let places = self.0.config.max_connections;
+            if rival.is_none() && !link.dialed() && links.len() >= places {
+                drop(links);
+                link.close(Code::Busy);
+                return Err(Refusal::Failed {
+                    reason: Code::Busy.to_string(),
+                    code: None,
+                });
+            }
+            let choice = rival.map_or(Choice::New, |rival| choose(local, &link, rival));
+            if let (Some(rival), Choice::Old) = (rival, choice) {
+                let rival = rival.hold();
+                drop(links);
+                link.close(Code::Duplicate);
+                return Err(Refusal::Duplicate(rival));
+            }
+            (links.insert(link.peer(), Arc::clone(&link)), choice)
+        };
+        self.0.arrived.notify_waiters();
+        self.0.opened[usize::from(!link.dialed())].increment(1);
+        if let Some(old) = replaced {
+            trace!(peer = %link.peer().fmt_short(), ?choice, "a newer connection replaces the one before");
+            match choice {
+                Choice::Both => self.retire(old),
+                _ => old.close(Code::Duplicate),
+            }
+        }
+        self.0.tasks.spawn("link", self.clone().serve(link));
+        Ok(())
+    }
+
+    /// Lets a link go that another one replaces, as soon as nobody uses it: a subscription on it may
+    /// be one whose producer ends now, and could not be had again on the other link.
+    fn retire(&self, link: Arc<Link>) {
+        let before = lock(&self.0.retired).insert(link.peer(), Arc::clone(&link));
+        if let Some(before) = before {
+            before.close(Code::Duplicate);
+        }
+        link.retire();
+        if link.is_closed() {
+            self.forget(&link);
+        }
+    }
+
+    pub(super) fn forget(&self, link: &Link) {
+        lock(&self.0.retired).retain(|_, retired| retired.id() != link.id());
+    }
+}
+
 /// Whether a new link takes the place of another one to the same peer. Both sides see the same
 /// facts and come to the same answer.
-pub(super) fn choose(local: NodeId, new: &Link, old: &Link) -> Choice {
+fn choose(local: NodeId, new: &Link, old: &Link) -> Choice {
     let facts = |link: &Link| (link.instance(), link.dialed());
     decide(local, new.peer(), facts(new), facts(old))
 }
