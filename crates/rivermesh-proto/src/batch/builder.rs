@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{BATCH_WORDS, HEADER, items::Words};
+use super::{BATCH_WORDS, HEADER, items::Words, spares::Spares};
 use crate::Seq;
 
 /// The open batch: items are encoded straight into the frame that will be sent.
@@ -16,40 +16,60 @@ pub struct Builder {
     end: usize,
     count: u32,
     block: usize,
+    /// Memory of earlier frames.
+    spares: Spares,
+    /// Bytes of the last frame: the next one will most likely be like it.
+    last: usize,
+    /// Bytes that the length of the last item took: most likely the next one's does as well.
+    width: usize,
 }
 
 impl Builder {
     /// A builder that takes memory in blocks of this many bytes.
     #[must_use]
     pub fn new(block: usize) -> Self {
+        Self::reusing(block, 0)
+    }
+
+    /// The same, which keeps at most so many blocks of frames that were [given
+    /// back](Self::give_back). A block may have grown to twice its size.
+    #[must_use]
+    pub fn reusing(block: usize, blocks: usize) -> Self {
         Self {
             buf: BytesMut::new(),
             end: 0,
             count: 0,
             block,
+            spares: Spares::new(blocks),
+            last: 0,
+            width: 1,
         }
     }
 
     /// Whether no item is in the open batch.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// Items in the open batch.
     #[must_use]
+    #[inline]
     pub fn count(&self) -> u32 {
         self.count
     }
 
     /// Bytes of the open batch's frame so far.
     #[must_use]
+    #[inline]
     pub fn bytes(&self) -> usize {
         self.end
     }
 
     /// Where in the frame the next item will begin, its length included.
     #[must_use]
+    #[inline]
     pub fn offset(&self) -> usize {
         self.end.max(HEADER + BATCH_WORDS)
     }
@@ -66,31 +86,41 @@ impl Builder {
         let before = self.end;
         self.buf.truncate(before);
         if before == 0 {
-            if self.buf.capacity() < HEADER + BATCH_WORDS + 256 {
-                self.buf.reserve(self.block);
+            // A frame that reaches the end of its block is copied into another.
+            let likely = self.last.clamp(HEADER + BATCH_WORDS + 256, self.block);
+            if self.buf.capacity() < likely {
+                self.begin_block(self.block);
             }
             self.buf.put_bytes(0, HEADER + BATCH_WORDS);
         }
         let prefix = self.buf.len();
-        // Most items are below 128 bytes: one byte is left for the length, more is made only then.
-        self.buf.put_u8(0);
+        // Room for a length as wide as the last one's: an item is moved only where it is not.
+        match self.width {
+            1 => self.buf.put_u8(0),
+            2 => self.buf.put_u16(0),
+            width => self.buf.put_bytes(0, width),
+        }
         if let Err(error) = encode(&mut self.buf) {
             self.buf.truncate(before);
             return Err(error);
         }
-        let len = self.buf.len() - prefix - 1;
-        if len < 0x80 {
-            self.buf[prefix] = len as u8;
-        } else {
-            self.widen(prefix, len);
+        let len = self.buf.len() - prefix - self.width;
+        match self.width {
+            1 if len < 0x80 => self.buf[prefix] = len as u8,
+            2 if (0x80..0x4000).contains(&len) => {
+                let bytes = [len as u8 | 0x80, (len >> 7) as u8];
+                self.buf[prefix..prefix + 2].copy_from_slice(&bytes);
+            }
+            _ => self.put_len(prefix, len),
         }
         self.end = self.buf.len();
         self.count += 1;
         Ok(())
     }
 
-    /// Makes room for a length prefix of more than one byte, and writes it.
-    fn widen(&mut self, prefix: usize, len: usize) {
+    /// Writes any length before the item that lies behind the room for it, and moves the item where
+    /// that is not as wide.
+    fn put_len(&mut self, prefix: usize, len: usize) {
         let mut bytes = [0; 10];
         let mut width = 0;
         let mut rest = len as u64;
@@ -101,10 +131,14 @@ impl Builder {
         }
         bytes[width] = rest as u8;
         width += 1;
-        self.buf.put_bytes(0, width - 1);
-        self.buf
-            .copy_within(prefix + 1..prefix + 1 + len, prefix + width);
-        self.buf[prefix..prefix + width].copy_from_slice(&bytes[..width]);
+        let from = prefix + std::mem::replace(&mut self.width, width);
+        let to = prefix + width;
+        if to != from {
+            self.buf.put_bytes(0, to.saturating_sub(from));
+            self.buf.copy_within(from..from + len, to);
+            self.buf.truncate(to + len);
+        }
+        self.buf[prefix..to].copy_from_slice(&bytes[..width]);
     }
 
     /// Ends the open batch before its last item, which began at `offset`, and gives its frame; the
@@ -117,8 +151,7 @@ impl Builder {
         let last = self.buf.split_off(offset);
         (self.end, self.count) = (offset, self.count - 1);
         let frame = self.seal(first, sent_at_us);
-        self.buf
-            .reserve((HEADER + BATCH_WORDS + last.len()).max(self.block));
+        self.begin_block((HEADER + BATCH_WORDS + last.len()).max(self.block));
         self.buf.put_bytes(0, HEADER + BATCH_WORDS);
         self.buf.put_slice(&last);
         (self.end, self.count) = (self.buf.len(), 1);
@@ -133,6 +166,11 @@ impl Builder {
         let count = std::mem::take(&mut self.count);
         self.buf.truncate(std::mem::take(&mut self.end));
         let mut frame = self.buf.split();
+        self.last = frame.len();
+        if self.last > self.block {
+            // No small frame is to hold on to what has grown for a large one.
+            self.buf = BytesMut::new();
+        }
         let items = frame.len() - HEADER - BATCH_WORDS;
         Words {
             first,
@@ -141,5 +179,22 @@ impl Builder {
         }
         .write(&mut frame, items);
         Some(frame.freeze())
+    }
+
+    /// Gives back a frame that is not wanted any more. When nobody has anything of its block either,
+    /// the block serves for further frames. An allocator that is left to it may return the memory to
+    /// the system, and takes it anew page by page.
+    pub fn give_back(&mut self, frame: Bytes) {
+        if frame.len() <= self.block {
+            self.spares.put(frame);
+        }
+    }
+
+    /// Goes over to another block of at least `bytes`. Nothing may be in the buffer.
+    fn begin_block(&mut self, bytes: usize) {
+        match self.spares.take(bytes) {
+            Some(memory) => self.buf = memory,
+            None => self.buf.reserve(bytes),
+        }
     }
 }

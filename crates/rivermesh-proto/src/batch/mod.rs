@@ -27,6 +27,7 @@ use crate::{Seq, limits, subscribe::Refusal, wire};
 mod builder;
 mod items;
 mod sequence;
+mod spares;
 mod thin;
 
 pub use self::{

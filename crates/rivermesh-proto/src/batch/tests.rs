@@ -129,6 +129,55 @@ fn a_builder_knows_where_the_next_item_begins() {
 }
 
 #[test]
+fn lengths_of_any_width_follow_each_other() {
+    let lengths = [
+        0, 127, 128, 127, 16_383, 16_384, 128, 300_000, 16_383, 0, 200,
+    ];
+    let wanted: Vec<Vec<u8>> = lengths.iter().map(|len| vec![*len as u8; *len]).collect();
+    let frame = seal(&wanted, 7);
+    let got = items(&Batch::of_frame(&frame).unwrap());
+    let wanted: Vec<(Seq, Vec<u8>)> = (7..).zip(wanted).collect();
+    assert!(got == wanted);
+    // A failed item leaves nothing of the room that was left for its length.
+    let mut builder = Builder::new(1024);
+    builder.push(put(&[1; 300])).unwrap();
+    let failed: Result<(), &str> = builder.push(|_| Err("no"));
+    failed.unwrap_err();
+    builder.push(put(b"x")).unwrap();
+    let got = items(&Batch::of_frame(&builder.seal(0, 0).unwrap()).unwrap());
+    assert_eq!(got, [(0, vec![1; 300]), (1, b"x".to_vec())]);
+}
+
+#[test]
+fn a_builder_uses_the_memory_of_frames_that_nobody_wants() {
+    let fill = |builder: &mut Builder| {
+        builder.push(put(&[7; 900])).unwrap();
+        builder.seal(0, 0).unwrap()
+    };
+    let mut builder = Builder::reusing(1024, 1);
+    let first = fill(&mut builder);
+    let (at, held) = (first.as_ptr(), first.clone());
+    builder.give_back(first);
+    let second = fill(&mut builder);
+    assert_ne!(second.as_ptr(), at, "somebody has it");
+    drop(held);
+    let third = fill(&mut builder);
+    assert_eq!(third.as_ptr(), at);
+    assert_eq!(
+        items(&Batch::of_frame(&third).unwrap()),
+        [(0, vec![7; 900])]
+    );
+    // What has grown for a large item is not kept.
+    builder.push(put(&[7; 5000])).unwrap();
+    let large = builder.seal(0, 0).unwrap();
+    let at = large.as_ptr();
+    let after = fill(&mut builder);
+    builder.give_back(large);
+    assert_ne!(fill(&mut builder).as_ptr(), at);
+    drop((second, after));
+}
+
+#[test]
 fn a_builder_can_put_its_last_item_into_the_next_batch() {
     let mut builder = Builder::new(64);
     builder.push(put(b"one")).unwrap();

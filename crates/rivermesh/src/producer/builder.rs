@@ -199,7 +199,8 @@ impl<T: Datum> Builder<T> {
     }
 
     /// Bytes of recent items that the log keeps for consumers that are behind or reconnect.
-    /// Default 8 MiB, at least 64 KiB; one batch may lie above it.
+    /// Default 8 MiB, at least 64 KiB; one batch may lie above it. What has left the log is kept, up to
+    /// about an eighth of it, as memory for further items.
     pub fn log_bytes(mut self, bytes: usize) -> Self {
         self.settings.log_bytes = bytes.max(limits::BATCH);
         self

@@ -214,6 +214,7 @@ impl Core {
         Ok(done)
     }
 
+    #[inline]
     pub(crate) fn log(&self) -> MutexGuard<'_, Log> {
         // Encoding user types runs under this lock and may panic; the log is whole even then,
         // because an unfinished item is cut off by the next one.
@@ -224,6 +225,7 @@ impl Core {
         self.subs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[inline]
     pub(crate) fn is_online(&self) -> bool {
         self.online.load(Ordering::Acquire)
     }
@@ -256,6 +258,7 @@ impl Core {
     }
 
     /// Whether the next number may be given out. If not, the disk is asked already.
+    #[inline]
     fn grants(&self, log: &Log) -> bool {
         self.disk
             .as_ref()

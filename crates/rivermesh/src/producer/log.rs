@@ -41,6 +41,9 @@ new_key_type! {
     pub(crate) struct Pin;
 }
 
+/// The memory that is kept to be used again is at most this part of the bound on a log's bytes.
+const SPARED: usize = 8;
+
 /// Bounds of a log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
@@ -201,7 +204,9 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) fn new(bounds: Bounds) -> Self {
-        let block = bounds.batch_bytes.max(64 * 1024);
+        // Somewhat more than whole batches, which end behind the item that fills them.
+        let block = bounds.batch_bytes.max(64 * 1024) + 4 * 1024;
+        let blocks = bounds.log_bytes / SPARED / block;
         let Retention {
             newest_per_key,
             table,
@@ -212,7 +217,7 @@ impl Log {
             sealed: VecDeque::new(),
             evicted: 0,
             bytes: 0,
-            open: Builder::new(block),
+            open: Builder::reusing(block, blocks),
             open_since_us: 0,
             next: 0,
             pins: SlotMap::with_key(),
@@ -329,6 +334,7 @@ impl Log {
     }
 
     /// Whether an append would be taken.
+    #[inline]
     pub(crate) fn has_room(&mut self) -> bool {
         self.bytes < self.bounds.log_bytes || self.make_room() || {
             self.refused = true;
@@ -494,6 +500,7 @@ impl Log {
     }
 
     /// The number that the open batch will have.
+    #[inline]
     fn open_number(&self) -> u64 {
         self.evicted + self.sealed.len() as u64
     }
@@ -566,6 +573,7 @@ impl Log {
             table.evict(&front.keys, front.first, &front.frame, front.since_us);
         }
         self.evicted += 1;
+        self.open.give_back(front.frame);
         Ok(())
     }
 

@@ -176,6 +176,41 @@ fn a_large_item_travels_alone() {
 }
 
 #[test]
+fn memory_is_used_again_and_never_under_a_reader() {
+    let bounds = Bounds {
+        log_bytes: 2 * 1024 * 1024,
+        batch_bytes: 16 * 1024,
+        ..BOUNDS
+    };
+    let mut log = Log::new(bounds);
+    let item = |seq: Seq| vec![seq as u8; 300 + (seq % 100) as usize];
+    let (mut held, mut places, mut out) = (Vec::new(), BTreeMap::new(), Vec::new());
+    let mut cursor = log.cursor(0);
+    for seq in 0..60_000 {
+        append(&mut log, &item(seq));
+        if seq % 40 == 0 {
+            log.read(&mut cursor, 1, &mut out);
+        }
+        for frame in out.drain(..) {
+            *places.entry(frame.as_ptr()).or_insert(0) += 1;
+            // As the transport does: a few frames for a while, and some for long.
+            if held.len() % 7 == 0 || seq > 59_000 {
+                held.push(frame);
+            } else {
+                held.push(Bytes::new());
+            }
+        }
+    }
+    let again = places.values().filter(|times| **times > 1).count();
+    assert!(again > 20, "{again} of {}", places.len());
+    let held: Vec<Bytes> = held.into_iter().filter(|frame| !frame.is_empty()).collect();
+    assert!(held.len() > 50);
+    for (seq, bytes) in items(&held) {
+        assert!(bytes == item(seq), "item {seq}");
+    }
+}
+
+#[test]
 fn a_pin_is_waited_for_and_tells_who_waits() {
     let mut log = Log::new(BOUNDS);
     let mut cursor = log.cursor(0);
