@@ -14,9 +14,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
 /// Chunks taken from the transport in one go; each is at most one packet.
-const CHUNKS: usize = 32;
+const CHUNKS: usize = 64;
 /// Memory taken at once for data frames. A frame that a program holds on to keeps its block.
-const BLOCK: usize = 32 * 1024;
+const BLOCK: usize = 64 * 1024;
 /// Memory taken at once for a frame whose header has been checked; more only as bytes arrive.
 const RESERVE: usize = 256 * 1024;
 
