@@ -66,7 +66,7 @@ pub trait Adapter: 'static {
 pub trait Sender: Send + 'static {
     /// Hands an item to the peer. Waits where the peer makes its program wait. Must let other
     /// tasks run now and then, even if it never waits.
-    fn send(&mut self, item: &Item<'_>) -> impl Future<Output = anyhow::Result<()>> + Send;
+    fn send(&mut self, item: &Item<'static>) -> impl Future<Output = anyhow::Result<()>> + Send;
 
     /// No item is due now: what was held back, to send it with others, must go.
     fn flush(&mut self) -> impl Future<Output = anyhow::Result<()>> + Send {

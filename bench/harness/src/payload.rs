@@ -86,6 +86,19 @@ impl<'a> Item<'a> {
         out.put_slice(self.filler.of(self.number));
     }
 
+    /// Hands the item's bytes on, in two parts: for adapters whose peer asks an item to write itself.
+    ///
+    /// # Errors
+    /// Those of `put`.
+    #[inline]
+    pub fn write<E>(&self, mut put: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        let mut head = [0; MIN_SIZE as usize];
+        head[..8].copy_from_slice(&self.number.to_le_bytes());
+        head[8..].copy_from_slice(&self.due_ns.to_le_bytes());
+        put(&head)?;
+        put(self.filler.of(self.number))
+    }
+
     /// The item as `Bytes` of its own: for peers that take those.
     #[inline]
     #[must_use]

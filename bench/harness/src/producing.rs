@@ -26,7 +26,8 @@ const GRACE: Duration = Duration::from_secs(10);
 /// sends.
 struct Load<S> {
     sender: S,
-    filler: Arc<Filler>,
+    /// For as long as the process, so that an item can be a value of its own.
+    filler: &'static Filler,
     probes: u64,
     sent: Sent,
 }
@@ -43,7 +44,7 @@ pub(crate) async fn run<A: Adapter>(
     say(&Report::Up { addr, ignored })?;
     let mut idle = Some(Load {
         sender,
-        filler: Arc::new(Filler::new(setup.spec.size)),
+        filler: Box::leak(Box::new(Filler::new(setup.spec.size))),
         probes: 0,
         sent: Sent::default(),
     });
@@ -103,17 +104,17 @@ impl<S: Sender> Load<S> {
     async fn probe(&mut self) -> anyhow::Result<()> {
         let number = PROBE | self.probes;
         self.probes += 1;
-        let item = Item::new(number, 0, &self.filler);
+        let item = Item::new(number, 0, self.filler);
         self.sender.send(&item).await?;
         self.sender.flush().await
     }
 
     /// As fast as the peer takes items.
     async fn saturate(mut self, stop: Arc<AtomicBool>) -> anyhow::Result<Self> {
-        let filler = Arc::clone(&self.filler);
+        let filler = self.filler;
         while !stop.load(Relaxed) {
             for _ in 0..STRIDE {
-                let item = Item::new(self.sent.items, 0, &filler);
+                let item = Item::new(self.sent.items, 0, filler);
                 self.sender.send(&item).await?;
                 self.sent.items += 1;
             }
@@ -135,7 +136,7 @@ impl<S: Sender> Load<S> {
         stop: &AtomicBool,
     ) -> anyhow::Result<Self> {
         clock::sharpen_sleep();
-        let filler = Arc::clone(&self.filler);
+        let filler = self.filler;
         let items = due_before(rate, end_ns.saturating_sub(start_ns));
         while self.sent.items < items && !stop.load(Relaxed) {
             let due = start_ns + offset_ns(self.sent.items, rate);
@@ -149,7 +150,7 @@ impl<S: Sender> Load<S> {
                 }
             }
             self.sent.behind_ns = self.sent.behind_ns.max(now.saturating_sub(due));
-            let item = Item::new(self.sent.items, due, &filler);
+            let item = Item::new(self.sent.items, due, filler);
             runtime.block_on(self.sender.send(&item))?;
             self.sent.items += 1;
         }
@@ -211,7 +212,7 @@ mod tests {
         let sent = Arc::new(Mutex::new(Vec::new()));
         let load = Load {
             sender: Slow(Arc::clone(&sent)),
-            filler: Arc::new(Filler::new(16)),
+            filler: Box::leak(Box::new(Filler::new(16))),
             probes: 0,
             sent: Sent::default(),
         };
@@ -231,7 +232,7 @@ mod tests {
         let sent = Arc::clone(&sent);
         let load = Load {
             sender: Slow(sent),
-            filler: Arc::new(Filler::new(16)),
+            filler: Box::leak(Box::new(Filler::new(16))),
             probes: 0,
             sent: Sent::default(),
         };

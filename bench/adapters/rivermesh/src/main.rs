@@ -1,12 +1,19 @@
 //! Rivermesh: a producer on a node of its own, each consumer on a node of its own.
 
-use std::{io, net::SocketAddr, process::ExitCode, sync::LazyLock, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    process::ExitCode,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use bytes::Bytes;
-use harness::{Adapter, Delivery, Info, Item, Sender, Sink, Slab, Spec, Variant};
+use harness::{Adapter, Delivery, Info, Item, Sender, Sink, Spec, Variant};
 use rivermesh::{
-    Acknowledge, Condition, Congestion, Consumer, Invite, Lag, Node, Producer, Profile, Rendezvous,
+    Acknowledge, Condition, Congestion, Consumer, Datum, DecodeError, EncodeError, Encoder,
+    Filters, Invite, Lag, Node, Payload, Producer, Profile, Rendezvous, Schema, SchemaError,
     Transport,
 };
 use serde_json::{Value, json};
@@ -22,8 +29,7 @@ struct Rivermesh;
 
 /// The producing end.
 struct Sending {
-    producer: Producer<Bytes>,
-    slab: Slab,
+    producer: Producer<Own>,
     _node: Node,
 }
 
@@ -33,7 +39,9 @@ impl Adapter for Rivermesh {
 
     fn info() -> Info {
         Info {
-            about: "items of `Bytes`, default settings, consumers take whole batches".into(),
+            about: "items of a type that writes itself into the log, as one that derives `Datum` does; default \
+                    settings, consumers take whole batches"
+                .into(),
             edge: None,
             variants: vec![
                 Variant::new("block", Delivery::Block, "`Lag::Block`"),
@@ -56,7 +64,7 @@ impl Adapter for Rivermesh {
         );
         let node = node(&network, spec, None).await?;
         let mut producer = node
-            .producer::<Bytes>()
+            .producer::<Own>()
             .stream(STREAM)
             .online_when(Condition::at_least(spec.consumers as usize))
             .allow_lag(Lag::ALL);
@@ -67,7 +75,6 @@ impl Adapter for Rivermesh {
         let addr = json!({ "network": network, "invite": node.invite().to_string() });
         let sending = Sending {
             producer,
-            slab: Slab::default(),
             _node: node,
         };
         Ok((sending, addr))
@@ -115,8 +122,8 @@ impl Adapter for Rivermesh {
 }
 
 impl Sender for Sending {
-    async fn send(&mut self, item: &Item<'_>) -> anyhow::Result<()> {
-        let sent = self.producer.send(item.bytes(&mut self.slab)).await;
+    async fn send(&mut self, item: &Item<'static>) -> anyhow::Result<()> {
+        let sent = self.producer.send(Own(*item)).await;
         ensure!(sent.is_ok(), "the stream has ended");
         Ok(())
     }
@@ -191,4 +198,31 @@ async fn consume(mut consumer: Consumer<Bytes>, mut sink: Sink) {
         }
     }
     sink.fail("the node has shut down");
+}
+
+/// The benchmark's own type of items, which writes itself into the log, as any type that derives
+/// `Datum` does.
+struct Own(Item<'static>);
+
+impl Datum for Own {
+    const NAME: &'static str = STREAM;
+
+    fn schema() -> Result<Option<Arc<Schema>>, SchemaError> {
+        Bytes::schema()
+    }
+
+    #[inline]
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), EncodeError> {
+        self.0.write(|bytes| out.extend(bytes))
+    }
+
+    fn decode(payload: Payload<'_>) -> Result<Self, DecodeError> {
+        Err(DecodeError::Trailing {
+            extra: payload.as_slice().len(),
+        })
+    }
+
+    fn show(&self, filters: Filters<'_>) -> Result<(), EncodeError> {
+        Bytes::from(self.0.vec()).show(filters)
+    }
 }
