@@ -39,8 +39,8 @@ impl Adapter for Rivermesh {
 
     fn info() -> Info {
         Info {
-            about: "items of a type that writes itself into the log, as one that derives `Datum` does; default \
-                    settings, consumers take whole batches"
+            about: "items of a type that writes itself into the log, as one that derives `Datum` \
+                    does; default settings, consumers take whole batches"
                 .into(),
             edge: None,
             variants: vec![

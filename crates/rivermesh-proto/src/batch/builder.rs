@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{BATCH_WORDS, HEADER, items::Words, spares::Spares};
+use super::{BATCH_WORDS, FIRST, HEADER, items::Words, spares::Spares};
 use crate::Seq;
 
 /// The open batch: items are encoded straight into the frame that will be sent.
@@ -87,7 +87,7 @@ impl Builder {
         self.buf.truncate(before);
         if before == 0 {
             // A frame that reaches the end of its block is copied into another.
-            let likely = self.last.clamp(HEADER + BATCH_WORDS + 256, self.block);
+            let likely = self.last.min(self.block).max(FIRST + 256);
             if self.buf.capacity() < likely {
                 self.begin_block(self.block);
             }

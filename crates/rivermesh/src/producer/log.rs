@@ -41,7 +41,7 @@ new_key_type! {
     pub(crate) struct Pin;
 }
 
-/// The memory that is kept to be used again is at most this part of the bound on a log's bytes.
+/// The blocks that are kept to be used again are this part of the bound on a log's bytes.
 const SPARED: usize = 8;
 
 /// Bounds of a log.
