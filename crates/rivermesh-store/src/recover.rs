@@ -54,7 +54,7 @@ pub struct Recovered {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Torn {
-    /// How many bytes were cut.
+    /// How many bytes were cut; none where a segment had just been created.
     pub bytes: u64,
     /// Where the items in them ended, as far as that can be told.
     pub upto: Option<Seq>,
@@ -299,7 +299,8 @@ impl Walk {
             }
         });
         scan.map_err(on(&path))?;
-        if is_last && good < len {
+        // An empty one had just been created.
+        if is_last && (good < len || len == 0) {
             let bytes = len - good;
             self.torn = Some(Torn { bytes, upto });
             segment.len = good;

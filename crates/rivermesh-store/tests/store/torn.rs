@@ -92,6 +92,41 @@ fn whole_batches_before_the_cut_are_there_and_writing_goes_on() {
     }
 }
 
+/// A process that is killed between creating a file and writing to it leaves an empty one.
+#[test]
+fn an_empty_newest_segment_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(dir.path(), small());
+    append(&mut store, 0, &[3]);
+    store.commit("billing", 2).unwrap();
+    store.close().unwrap();
+    let last = segments(dir.path()).pop().unwrap();
+    let number: u64 = last.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    let empty = dir.path().join(format!("{:020}.seg", number + 1));
+    File::create(&empty).unwrap();
+    let (store, found) = open(dir.path(), small());
+    assert!(found.damage.is_empty() && found.commits_intact, "{found:?}");
+    assert_eq!(
+        (found.stored, found.next, found.commits["billing"]),
+        (3, 3, 2)
+    );
+    assert_eq!(found.torn.map(|torn| torn.bytes), Some(0));
+    assert!(!empty.exists());
+    drop(store);
+    // And where it is the very first.
+    for segment in segments(dir.path()) {
+        std::fs::remove_file(segment).unwrap();
+    }
+    File::create(dir.path().join(format!("{:020}.seg", 1))).unwrap();
+    let (mut store, found) = open(dir.path(), small());
+    assert!(found.damage.is_empty() && found.commits_intact, "{found:?}");
+    assert_eq!((found.stored, found.next), (0, 0));
+    append(&mut store, 0, &[3]);
+    store.close().unwrap();
+    let (_, found) = open(dir.path(), small());
+    assert_eq!((found.stored, found.torn), (3, None));
+}
+
 /// The newest segment, and its bytes.
 fn size(path: &Path) -> (PathBuf, u64) {
     let last = segments(path).pop().unwrap();
