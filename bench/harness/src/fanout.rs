@@ -196,9 +196,9 @@ mod tests {
         let (queue, mut batches) = mpsc::channel(10);
         let arriving = tokio::spawn(async move { Ok(vec![queue]) });
         let mut fanout = Fanout::new(&spec, arriving);
-        let filler = Filler::new(100);
+        let filler = Box::leak(Box::new(Filler::new(100)));
         for number in 0..5 {
-            fanout.send(&Item::new(number, 0, &filler)).await.unwrap();
+            fanout.send(&Item::new(number, 0, filler)).await.unwrap();
         }
         fanout.flush().await.unwrap();
         fanout.flush().await.unwrap();

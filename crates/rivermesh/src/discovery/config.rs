@@ -58,7 +58,8 @@ pub struct Config {
     /// How long a node tries to reach a peer again, whose connection was lost, before it tells the
     /// network that the peer is unreachable. Default 1.5 s.
     pub suspicion_timeout: Duration,
-    /// How long a departing node waits until its neighbours have the news. Default 500 ms.
+    /// How long a departing node waits until its neighbours have the news. Default 500 ms. If none has it by then,
+    /// it waits up to 3 s more until one has, who passes it on.
     pub departure_deadline: Duration,
     /// What one neighbour may send by gossip in a second, in messages; a message that names further
     /// messages or nodes counts more. Default 500. Who sends more is read more slowly.

@@ -220,11 +220,11 @@ impl Discovery {
         answer.await.map_err(|_| SyncError::Stopped)?
     }
 
-    /// Says goodbye to the network. Returns when the neighbours have the news, or after
-    /// [`Config::departure_deadline`].
+    /// Says goodbye to the network. Returns when the neighbours have the news, or as
+    /// [`Config::departure_deadline`] says.
     pub(crate) async fn depart(&self) {
         let (reply, answer) = oneshot::channel();
-        let within = self.shared.config.departure_deadline;
+        let within = self.shared.config.departure_deadline + worker::LAST;
         let told = async {
             if self
                 .inputs

@@ -32,7 +32,7 @@ pub(super) struct Outgoing {
     pub(super) queue: mpsc::Sender<Bytes>,
     pub(super) link: usize,
     pub(super) used_at: Instant,
-    /// Resolves when the writer has ended.
+    /// Resolves when the writer has ended; well only if the peer has all of it.
     pub(super) ended: oneshot::Receiver<()>,
 }
 
@@ -43,17 +43,22 @@ pub(super) async fn write(
     mut queue: mpsc::Receiver<Bytes>,
     ended: oneshot::Sender<()>,
 ) {
-    if let Err(error) = write_all(&shared, &link, &mut queue).await {
-        debug!(peer = %link.peer().fmt_short(), %error, "gossip to a peer ended");
+    let peer = link.peer();
+    match write_all(&shared, &link, &mut queue).await {
+        Ok(true) => {
+            let _ = ended.send(());
+        }
+        Ok(false) => debug!(peer = %peer.fmt_short(), "a peer did not take all gossip"),
+        Err(error) => debug!(peer = %peer.fmt_short(), %error, "gossip to a peer ended"),
     }
-    drop(ended);
 }
 
+/// True when the peer has taken all of it.
 async fn write_all(
     shared: &Shared,
     link: &Link,
     queue: &mut mpsc::Receiver<Bytes>,
-) -> Result<(), WriteError> {
+) -> Result<bool, WriteError> {
     let mut writer = link.open_uni(StreamKind::Gossip).await?;
     while let Some(first) = queue.recv().await {
         let mut batch = vec![first];
@@ -68,8 +73,7 @@ async fn write_all(
         writer.frames(&mut batch).await?;
     }
     writer.finish();
-    let _ = timeout(LINGER, writer.stopped()).await;
-    Ok(())
+    Ok(timeout(LINGER, writer.stopped()).await.unwrap_or(false))
 }
 
 /// Reads gossip from a peer for as long as it keeps to the rules, no faster than its budget allows.

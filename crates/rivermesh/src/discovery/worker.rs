@@ -10,12 +10,13 @@ use std::{
     time::Duration,
 };
 
+use futures::{StreamExt, stream::FuturesUnordered};
 use iroh::EndpointAddr;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rivermesh_proto::{NodeId, catalog::Snapshot, code::Code};
 use tokio::{
     sync::{Mutex, mpsc, oneshot},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 use tracing::debug;
 
@@ -40,6 +41,10 @@ use crate::{
 const YOUNG: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// Changes of the node's own entry within this time are announced together.
 const COALESCE: Duration = Duration::from_millis(20);
+
+/// How long a node that leaves waits beyond [`Config::departure_deadline`](super::Config) for one neighbour
+/// to have the news, where none has it.
+pub(super) const LAST: Duration = Duration::from_secs(3);
 
 /// Changes of the catalog within this time are held against the connections together: with many of
 /// both, each change would cost a look at all connections.
@@ -407,10 +412,71 @@ impl Worker {
             self.apply_last(effects);
         }
         // Taking the queues away ends the streams after what is queued.
-        let ended: Vec<_> = self.outgoing.drain().map(|(_, out)| out.ended).collect();
+        let ended = self.outgoing.drain().map(|(_, out)| out.ended).collect();
+        let within = self.shared.config.departure_deadline;
         self.tasks.spawn("departure", async move {
-            futures::future::join_all(ended).await;
+            told(ended, within).await;
             let _ = reply.send(());
         });
+    }
+}
+
+/// Waits until all neighbours have the news, for as long as is allowed; or, where nobody has it by then, until
+/// one has, who passes it on.
+async fn told(mut ended: FuturesUnordered<oneshot::Receiver<()>>, within: Duration) {
+    let mut some = false;
+    let all = async {
+        while let Some(end) = ended.next().await {
+            some |= end.is_ok();
+        }
+    };
+    if timeout(within, all).await.is_err() && !some {
+        let one = async {
+            while let Some(end) = ended.next().await {
+                if end.is_ok() {
+                    return;
+                }
+            }
+        };
+        let _ = timeout(LAST, one).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How long a departure takes whose neighbours have the news after so many milliseconds, or never.
+    async fn departure(neighbours: &[Option<u64>]) -> Duration {
+        let began = Instant::now();
+        let ended = FuturesUnordered::new();
+        for after in neighbours.iter().copied() {
+            let (end, ended_at) = oneshot::channel();
+            ended.push(ended_at);
+            tokio::spawn(async move {
+                match after {
+                    Some(ms) => {
+                        sleep_until(began + Duration::from_millis(ms)).await;
+                        let _ = end.send(());
+                    }
+                    None => {
+                        std::future::pending::<()>().await;
+                        drop(end);
+                    }
+                }
+            });
+        }
+        told(ended, Duration::from_millis(500)).await;
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_leaves_waits_for_all_a_while_and_for_one_longer() {
+        let ms = Duration::from_millis;
+        assert_eq!(departure(&[]).await, ms(0));
+        assert_eq!(departure(&[Some(10), Some(20)]).await, ms(20));
+        assert_eq!(departure(&[Some(10), None]).await, ms(500));
+        assert_eq!(departure(&[Some(1200), None, Some(2000)]).await, ms(1200));
+        assert_eq!(departure(&[None]).await, ms(500) + LAST);
     }
 }

@@ -288,11 +288,9 @@ impl Writer {
     }
 
     /// Resolves when the peer wants no more, or the connection is lost, or everything written
-    /// before [`Writer::finish`] has arrived.
-    pub(crate) fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
+    /// before [`Writer::finish`] has arrived: true only in the last case.
+    pub(crate) fn stopped(&self) -> impl Future<Output = bool> + Send + 'static {
         let stopped = self.inner.stopped();
-        async move {
-            let _ = stopped.await;
-        }
+        async move { matches!(stopped.await, Ok(None)) }
     }
 }

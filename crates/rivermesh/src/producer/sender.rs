@@ -46,7 +46,7 @@ pub(super) async fn run(
                 tokio::select! {
                     biased;
                     () = cut.cancelled() => break writer.reset(Code::Revoked),
-                    () = &mut stopped => break,
+                    _ = &mut stopped => break,
                     () = feed.fetch(to, &mut frames) => {
                         if frames.is_empty() {
                             // It waits for acknowledgements, or is another member's.
@@ -60,7 +60,7 @@ pub(super) async fn run(
                 tokio::select! {
                     biased;
                     () = cut.cancelled() => break writer.reset(Code::Revoked),
-                    () = &mut stopped => break,
+                    _ = &mut stopped => break,
                     Ok(()) = changes.changed() => {
                         changes.mark_changed();
                         continue;
