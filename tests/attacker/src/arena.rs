@@ -184,8 +184,8 @@ impl Arena {
         }
     }
 
-    /// Lets items flow for as long as the attack takes, at least once. What the attack spawns runs among
-    /// the [`Attackers`].
+    /// Lets items flow for as long as the attack takes, at least once. What the attack spawns runs in a
+    /// runtime of its own.
     pub fn during<'a, T: 'a>(
         &'a mut self,
         attack: impl Future<Output = T> + 'a,
